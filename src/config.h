@@ -1,0 +1,47 @@
+// Build-time constants. Run-time choices are options (options.h); these are not.
+// A stress build shrinks them so that rare transitions happen all the time.
+#ifndef LUCID_CONFIG_H
+#define LUCID_CONFIG_H
+
+#include "base.h"
+
+#define LUCID_VERSION_MAJOR 0
+#define LUCID_VERSION_MINOR 1
+#define LUCID_VERSION_PATCH 0
+#define LUCID_VERSION_TEXT "0.1.0"
+
+// The smallest piece of the arena that is handed out. It must not be smaller than a page, and
+// x86-64 has 4 KiB pages only, while other machines have up to 64 KiB.
+#ifdef __x86_64__
+#define UNIT_SHIFT 14u
+#define PAGE_SIZE_MAX 4096u
+#else
+#define UNIT_SHIFT 16u
+#define PAGE_SIZE_MAX 65536u
+#endif
+#define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
+
+#define BLOCK_ALIGN 16u   // every block is aligned to this, and no block is smaller
+#define SPAN_BLOCKS_MAX ((unsigned)(UNIT_SIZE / BLOCK_ALIGN))
+#define SPAN_WORDS (SPAN_BLOCKS_MAX / 64u)
+
+// Bins: how many blocks a thread keeps of one class.
+#define BIN_SLOTS_MIN (LUCID_STRESS ? 4u : 16u)
+#define BIN_SLOTS_MAX (LUCID_STRESS ? 8u : 256u)
+#define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
+#define BIN_SLOTS_LEAST 2u // however large the block
+
+// The arena grows by at least this much, and by at most this share of itself.
+#define ARENA_STEP_MIN (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)1 << 20)
+#define ARENA_STEP_SHARE 8u
+#define ARENA_CAPACITY_MIN ((size_t)4 << 30)
+#define ARENA_CAPACITY_MAX ((size_t)8 << 40)
+
+// Blocks above this have a mapping of their own (option mmap_threshold).
+#define MAPPING_THRESHOLD ((size_t)32 << 20)
+#define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
+
+_Static_assert(UNIT_SIZE >= PAGE_SIZE_MAX, "a unit is never less than a page");
+_Static_assert(MAPPING_THRESHOLD_MAX / UNIT_SIZE < UINT16_MAX, "unit.back is 16 bits wide");
+
+#endif

@@ -1,0 +1,235 @@
+// The layout of a lucid heap: every field that another process reads is declared here, and
+// nowhere else. This is an interface between the library and its readers; it carries a version,
+// contains no function pointer, and never depends on a build option.
+//
+// Vocabulary
+//   page      what the kernel maps; its size is read at start
+//   unit      the smallest piece of the arena handed out (UNIT_SIZE bytes)
+//   span      a run of units that holds blocks of one size class
+//   large     a run of units that holds one block
+//   run       one or more units in a row with one purpose: span, large, free or foreign
+//   block     what malloc returns: used, cached (in a thread's bin) or free
+//   class     the size a request is rounded to (sizeclass.h)
+//   bin       a thread's small stock of free blocks of one class
+//   heap      a thread's bins and its place in the registry
+//   arena     the contiguous range of units from the base to the limit
+//   top       the part of the arena no run has used yet
+//   pool      units that are free again
+//   mapping   a block so large that it has an mmap of its own
+//
+// Picture
+//   base                                                           top          limit
+//   ┌───────┬────────┬───────────────┬────────┬─────────┬──────────┬────────────┐
+//   │unit 0 │ span c │ large         │ free   │ foreign │ span c'  │   top      │
+//   └───────┴────────┴───────────────┴────────┴─────────┴──────────┴────────────┘
+//   units[u]: bin offset and distance to the head of the run, for every unit
+//   runs[u]:  what the run is; valid at the head of each run (and at the tail of free ones)
+//
+// Invariant (arena_check walks it): the runs tile the arena. Starting at unit 1, adding each
+// run's length to its head leads to the next head and ends exactly at top.
+#ifndef LUCID_LAYOUT_H
+#define LUCID_LAYOUT_H
+
+#include "config.h"
+#include "sizeclass.h"
+
+#define LUCID_LAYOUT_VERSION 1u
+#define LUCID_LAYOUT_MAGIC "lucid heap root"
+
+// What the run whose head is this unit is used for.
+enum run_kind {
+    RUN_NONE = 0,    // not the head of a run
+    RUN_FREE = 1,    // in the pool
+    RUN_SPAN = 2,    // blocks of one class
+    RUN_LARGE = 3,   // one block
+    RUN_FOREIGN = 4, // inside the arena's range but moved over by somebody else's sbrk, or a hole
+    RUN_BUSY = 5,    // taken out of the pool for purging; nobody's block
+};
+
+// One entry per unit. `bin` is all that the fast path of free reads.
+struct unit {
+    uint16_t bin;  // byte offset of the class's bin inside struct heap; 0 unless in a span
+    uint16_t back; // distance in units to the head of the run; in a free run: UNIT_DIRTY or 0
+};
+
+#define UNIT_DIRTY 1u // in a free run: the unit has been written to since the kernel gave it
+
+// One record per unit, valid at the head of each run.
+//
+// For a span, with N = blocks of its class and `count` = the signed number in state >> 2:
+//   popcount(free bits) + (N - carved) == count     while no thread is in the middle of a move
+//   N - count == blocks in bins + blocks in use
+//   free bits are 0 for every block >= carved
+// For a free run, `prev` in the record of its last unit is the head, so that the right-hand
+// neighbour can find it; the neighbour believes it only if that head's shape agrees.
+struct run {
+    // kind in the low 8 bits, length in units above; one word, so that a run changes its purpose
+    // or its length in one store and the tiling can be walked at any instant.
+    _Atomic uint64_t shape;
+    _Atomic uint32_t state; // span: see spanstate.h
+    uint16_t class;         // span: the size class
+    _Atomic uint16_t carved; // span: blocks below this number have been handed out at least once
+    uint32_t next;          // span: partial list; free: unused (unit numbers, 0 = none)
+    uint32_t prev;          // span: partial list; tail of a free run: its head
+    uint32_t left;  // free: the pool's tree
+    uint32_t right;
+    uint64_t size;  // large: bytes asked for by the program
+    uint32_t birth; // coarse milliseconds since the root was made: made (span, large), freed (free)
+    uint32_t dirty; // free: how many of its units are dirty
+    uint64_t reserved[2];
+    _Atomic uint64_t free[SPAN_WORDS]; // span: bit b % 64 of word b / 64 set = block b is free
+};
+
+// A block with an mmap of its own.
+struct mapping {
+    uint64_t address; // of the block; 0 = unused entry
+    uint64_t size;    // bytes the block may use
+    uint64_t start;   // of the mmap
+    uint64_t length;  // of the mmap
+    uint64_t asked;   // bytes asked for by the program
+};
+
+// A thread's stock of blocks of one class: an array of pointers that grows upwards.
+//   slots[c][0] == NULL (so that an empty bin needs no compare), blocks in slots[c][1] to top[-1]
+//   slots[c] + 1 <= top <= end
+struct bin {
+    void **top; // the next free slot
+    void **end; // top == end: full
+};
+
+// Numbers the slow paths count; one set per heap, written by its thread only.
+struct heap_counters {
+    uint64_t refills;      // times a bin was filled from spans
+    uint64_t refill_blocks;
+    uint64_t flushes;      // times blocks went from a bin back to their spans
+    uint64_t flush_blocks;
+    uint64_t larges;       // large blocks and mappings allocated
+    uint64_t large_frees;
+};
+
+enum heap_state {
+    HEAP_FREE = 0, // no thread has it
+    HEAP_LIVE = 1,
+    HEAP_LATE = 2, // the shared one, for threads that are past their exit
+};
+
+struct heap {
+    struct bin bins[CLASS_COUNT]; // must be first: unit.bin is an offset into it
+    void **slots[CLASS_COUNT];    // bottom of each bin's array; NULL until first used
+    uint16_t capacity[CLASS_COUNT];
+    uint32_t held[CLASS_COUNT];   // head of the span held for refilling, or 0
+    uint32_t state;               // enum heap_state
+    uint32_t tid;
+    uint64_t thread;              // the thread's pthread_self(), for naming it
+    struct heap *next;            // registry: every heap ever made
+    struct heap *next_free;
+    struct heap_counters counters;
+};
+
+// One per class: the spans that are not held and have free blocks.
+struct class_list {
+    _Atomic uint32_t lock;
+    uint32_t head;  // most recent first
+    uint32_t count; // spans on the list
+    uint32_t spans; // spans of the class in existence
+};
+
+#define POOL_TREES 2u // 0: clean runs, 1: runs with at least one dirty unit
+
+struct pool {
+    _Atomic uint32_t lock; // also guards the arena's growth and every run's shape
+    uint32_t tree[POOL_TREES];
+    uint32_t free_units;  // units of all free runs
+    uint32_t dirty_units; // dirty units of all free runs
+    uint32_t last_purge;  // coarse milliseconds
+    uint64_t purged_units;
+    uint64_t purges;
+};
+
+struct mapping_table {
+    _Atomic uint32_t lock;
+    uint32_t count;
+    uint32_t capacity; // entries; a power of two or 0
+    uint32_t reserved;
+    struct mapping *entries; // open addressing by address
+    uint64_t bytes;          // sum of length
+};
+
+// Sizes and offsets of the structures above, for readers of another version.
+struct layout_description {
+    uint16_t size_unit, size_run, size_mapping, size_bin, size_heap, size_sizeclass;
+    uint16_t size_class_list, size_pool, size_mapping_table, size_fixed, size_live;
+    uint16_t offset_live;
+    uint16_t run_shape, run_state, run_class, run_carved, run_size, run_birth, run_dirty, run_free;
+    uint16_t heap_slots, heap_capacity, heap_held, heap_state, heap_tid, heap_next, heap_counters;
+    uint16_t class_count, class_linear_count, unit_shift;
+    uint16_t pointer_size, reserved;
+};
+
+// Fixed once the first allocation has set it up; its page is read-only from then on.
+struct root_fixed {
+    char magic[16]; // LUCID_LAYOUT_MAGIC
+    uint32_t version;
+    uint32_t page_size;
+    uintptr_t self; // address of the root: a copy of it elsewhere is recognised as a copy
+    uintptr_t base; // of the arena, aligned to UNIT_SIZE; unit 0 begins here and is never used
+    struct unit *units;
+    struct run *runs;
+    uint64_t capacity;       // units the tables have room for
+    uintptr_t break_start;   // the program break when the arena began
+    uintptr_t meta_start;    // all metadata lies in [meta_start, meta_end) and in the root
+    uintptr_t meta_end;
+    uint64_t mark;           // secret; see free.c
+    uint64_t start_time;     // CLOCK_REALTIME seconds
+    uint64_t start_ms;       // CLOCK_MONOTONIC_COARSE milliseconds at that moment
+    char library_version[16];
+    struct layout_description layout;
+    struct sizeclass classes[CLASS_COUNT];
+};
+
+struct root_live {
+    _Atomic uint64_t reach; // BLOCK_ALIGN-byte granules from base to the end of the arena
+    _Atomic uint64_t top;   // first unit that no run has used yet
+    uint64_t limit;         // units from base to the end of the arena: reach in units
+    uint64_t committed;     // units whose records are accessible
+    uintptr_t break_end;    // the break as we last left it; 0: the break is not usable
+    uint32_t break_moves;   // times somebody else's move of the break was stepped over
+    uint32_t continued;     // times the arena went on in a mapping because the break did not move
+    struct pool pool;
+    struct class_list lists[CLASS_COUNT];
+    struct mapping_table mappings;
+    _Atomic uint32_t heap_lock;
+    uint32_t heap_count;
+    struct heap *heaps;      // registry, newest first
+    struct heap *heaps_free;
+    _Atomic uint32_t late_lock;
+    uint32_t threads;        // heaps that belong to a living thread
+    uintptr_t meta_next;     // heaps and bins: bump pointer
+    uintptr_t meta_committed;
+    void *meta_free[16];     // returned bin arrays by power of two
+    uint64_t peak_limit;
+};
+
+struct lucid_root {
+    struct root_fixed fixed __attribute__((aligned(PAGE_SIZE_MAX)));
+    struct root_live live __attribute__((aligned(PAGE_SIZE_MAX)));
+};
+
+_Static_assert(sizeof(struct unit) == 4, "one cache line covers 256 KiB of arena");
+_Static_assert(sizeof(struct run) == 64 + SPAN_WORDS * 8, "records do not straddle cache lines");
+_Static_assert(sizeof(struct bin) == BLOCK_ALIGN, "the bin of a tiny size is an offset away");
+_Static_assert(sizeof(struct root_fixed) <= PAGE_SIZE_MAX, "one page becomes read-only");
+
+static inline enum run_kind run_kind_of(uint64_t shape) {
+    return (enum run_kind)(shape & 0xff);
+}
+
+static inline uint32_t run_length_of(uint64_t shape) {
+    return (uint32_t)(shape >> 8);
+}
+
+static inline uint64_t run_shape(enum run_kind kind, uint32_t length) {
+    return (uint64_t)length << 8 | (uint64_t)kind;
+}
+
+#endif

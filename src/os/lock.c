@@ -1,0 +1,50 @@
+// A lock of one word on futex: 0 free, 1 held, 2 held and somebody sleeps.
+// Source of the protocol: U. Drepper, "Futexes Are Tricky", mutex number two.
+#include "os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SPINS 60 // about as long as the longest section that a lock protects without a system call
+
+static inline void spin_pause(void) {
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+bool os_try_lock(_Atomic uint32_t *lock) {
+    uint32_t expected = 0;
+    return atomic_compare_exchange_strong_explicit(lock, &expected, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static NOINLINE void lock_slow(_Atomic uint32_t *lock) {
+    for (int i = 0; i < SPINS; i++) {
+        spin_pause();
+        if (atomic_load_explicit(lock, memory_order_relaxed) == 0 && os_try_lock(lock)) {
+            return;
+        }
+    }
+    int saved = errno;
+    while (atomic_exchange_explicit(lock, 2, memory_order_acquire) != 0) {
+        (void)syscall(SYS_futex, lock, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    }
+    errno = saved;
+}
+
+void os_lock(_Atomic uint32_t *lock) {
+    if (unlikely(!os_try_lock(lock))) {
+        lock_slow(lock);
+    }
+}
+
+void os_unlock(_Atomic uint32_t *lock) {
+    if (unlikely(atomic_exchange_explicit(lock, 0, memory_order_release) == 2)) {
+        int saved = errno;
+        (void)syscall(SYS_futex, lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        errno = saved;
+    }
+}

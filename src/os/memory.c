@@ -1,0 +1,156 @@
+// The program break, mappings and advice.
+#include "os.h"
+
+#include <errno.h>
+#include <linux/mman.h>
+#include <stdint.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <sys/mman.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+// Raw calls: an interposed mmap may well call malloc itself.
+static void *map_raw(uintptr_t hint, size_t length, int protection, int flags) {
+    int saved = errno;
+    long result = syscall(SYS_mmap, hint, length, protection,
+                          flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+    errno = saved;
+    return result == -1 ? NULL : (void *)result;
+}
+
+static bool call_succeeds(long result, int saved_errno) {
+    errno = saved_errno;
+    return result == 0;
+}
+
+size_t os_page_size(void) {
+    unsigned long size = getauxval(AT_PAGESZ);
+    return size != 0 ? size : 4096;
+}
+
+// The break is moved through the C library, because it keeps a copy of where the break is: a raw
+// brk would make the program's own next sbrk cut our memory off.
+uintptr_t os_break(void) {
+    int saved = errno;
+    void *now = sbrk(0);
+    errno = saved;
+    return now == (void *)-1 ? 0 : (uintptr_t)now;
+}
+
+uintptr_t os_break_grow(size_t bytes) {
+    if (os_fault(OS_BREAK) || bytes > PTRDIFF_MAX) {
+        return 0;
+    }
+    int saved = errno;
+    void *before = sbrk((intptr_t)bytes);
+    errno = saved;
+    return before == (void *)-1 ? 0 : (uintptr_t)before;
+}
+
+void *os_reserve(size_t length) {
+    return os_fault(OS_RESERVE) ? NULL : map_raw(0, length, PROT_NONE, MAP_NORESERVE);
+}
+
+static bool protect(void *start, size_t length, int protection) {
+    int saved = errno;
+    return call_succeeds(syscall(SYS_mprotect, start, length, protection), saved);
+}
+
+bool os_commit(void *start, size_t length) {
+    return !os_fault(OS_COMMIT) && protect(start, length, PROT_READ | PROT_WRITE);
+}
+
+bool os_make_readonly(void *start, size_t length) {
+    return !os_fault(OS_PROTECT) && protect(start, length, PROT_READ);
+}
+
+bool os_make_inaccessible(void *start, size_t length) {
+    return !os_fault(OS_PROTECT) && protect(start, length, PROT_NONE);
+}
+
+void *os_map(size_t length) {
+    return os_fault(OS_MAP) ? NULL : map_raw(0, length, PROT_READ | PROT_WRITE, 0);
+}
+
+enum os_map_result os_map_at(uintptr_t start, size_t length) {
+    if (os_fault(OS_MAP)) {
+        return OS_NO_MEMORY;
+    }
+    int saved = errno;
+    errno = 0;
+    long got = syscall(SYS_mmap, start, length, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0L);
+    bool occupied = got == -1 && errno != ENOMEM && errno != EAGAIN;
+    errno = saved;
+    if (got == -1) {
+        return occupied ? OS_OCCUPIED : OS_NO_MEMORY;
+    }
+    if ((uintptr_t)got != start) { // a kernel before 4.17 takes the address as a hint
+        (void)os_unmap((void *)got, length);
+        return OS_OCCUPIED;
+    }
+    return OS_MAPPED;
+}
+
+bool os_unmap(void *start, size_t length) {
+    int saved = errno;
+    return !os_fault(OS_UNMAP) && call_succeeds(syscall(SYS_munmap, start, length), saved);
+}
+
+void *os_remap(void *start, size_t length, size_t new_length) {
+    if (os_fault(OS_REMAP)) {
+        return NULL;
+    }
+    int saved = errno;
+    long result = syscall(SYS_mremap, start, length, new_length, MREMAP_MAYMOVE);
+    errno = saved;
+    return result == -1 ? NULL : (void *)result;
+}
+
+bool os_purge(void *start, size_t length) {
+    int saved = errno;
+    return !os_fault(OS_PURGE) &&
+           call_succeeds(syscall(SYS_madvise, start, length, MADV_DONTNEED), saved);
+}
+
+bool os_wipe_on_fork(void *start, size_t length) {
+    int saved = errno;
+    return call_succeeds(syscall(SYS_madvise, start, length, MADV_WIPEONFORK), saved);
+}
+
+void os_name(void *start, size_t length, const char *name) {
+    int saved = errno;
+    (void)syscall(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, length, name);
+    errno = saved;
+}
+
+size_t os_address_space_limit(void) {
+    struct rlimit limit;
+    int saved = errno;
+    int result = getrlimit(RLIMIT_AS, &limit);
+    errno = saved;
+    return result == 0 && limit.rlim_cur != RLIM_INFINITY ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+size_t os_memory_size(void) {
+    struct sysinfo info;
+    int saved = errno;
+    int result = sysinfo(&info);
+    errno = saved;
+    return result == 0 ? (size_t)info.totalram * info.mem_unit : 0;
+}

@@ -1,0 +1,134 @@
+// Everything lucid asks of the operating system. The files beside this header are the only ones
+// with system calls.
+//
+// All functions: never allocate, never change errno, may be called at any time after the
+// dynamic loader has relocated the library, from any thread. Sizes and addresses given to the
+// memory functions are multiples of the page size unless a comment says otherwise.
+#ifndef LUCID_OS_H
+#define LUCID_OS_H
+
+#include "../base.h"
+
+// ---- memory ----------------------------------------------------------------------------------
+
+// The kernel's page size in bytes, a power of two.
+size_t os_page_size(void);
+
+// The program break. 0 if the C library cannot tell.
+uintptr_t os_break(void);
+
+// Moves the break up by `bytes` (any positive number). Returns the break before the move, which
+// differs from an earlier os_break() when somebody else moved it meanwhile; 0: it did not move.
+uintptr_t os_break_grow(size_t bytes);
+
+// Address space without access; costs no memory. NULL: none left.
+void *os_reserve(size_t length);
+
+// Makes part of a reservation readable and writable. False: no memory (nothing changed).
+bool os_commit(void *start, size_t length);
+
+// Takes write access away. False: could not.
+bool os_make_readonly(void *start, size_t length);
+
+// Takes all access away. False: could not.
+bool os_make_inaccessible(void *start, size_t length);
+
+// Zeroed, readable and writable memory. NULL: no memory.
+void *os_map(size_t length);
+
+// The same at exactly `start`, never over an existing mapping.
+enum os_map_result { OS_MAPPED, OS_OCCUPIED, OS_NO_MEMORY };
+enum os_map_result os_map_at(uintptr_t start, size_t length);
+
+// Gives address space back. False: the kernel refused (it may run out of mappings when a
+// mapping is split); the memory is then still mapped.
+bool os_unmap(void *start, size_t length);
+
+// Resizes a mapping made by os_map, moving it if need be; contents move along without a copy.
+// NULL: not possible (nothing changed).
+void *os_remap(void *start, size_t length, size_t new_length);
+
+// Gives the memory of the pages back; they read as zero afterwards. False: contents are
+// unchanged or undefined, the caller must treat them as dirty.
+bool os_purge(void *start, size_t length);
+
+// From now on a child of fork sees zeros here. False: not supported.
+bool os_wipe_on_fork(void *start, size_t length);
+
+// Names a mapping for /proc/PID/maps; a kernel that cannot is no error.
+void os_name(void *start, size_t length, const char *name);
+
+// RLIMIT_AS in bytes; SIZE_MAX: unlimited or unknown.
+size_t os_address_space_limit(void);
+
+// RAM of the machine in bytes; 0: unknown.
+size_t os_memory_size(void);
+
+// ---- process ---------------------------------------------------------------------------------
+
+// Value of an environment variable or NULL; the text lives as long as the environment does.
+const char *os_environment(const char *name);
+
+// Does the process run with more rights than its user (AT_SECURE)?
+bool os_is_secure(void);
+
+// The program's short name; never NULL.
+const char *os_program_name(void);
+
+uint32_t os_process_id(void);
+uint32_t os_thread_id(void);
+uint64_t os_thread_self(void); // pthread_self() as a number
+
+// Is the calling thread the only one of the process? Never wrongly true.
+static inline bool os_single_threaded(void);
+
+// 64 bits that differ from process to process and cannot be guessed from outside.
+uint64_t os_random(void);
+
+// Milliseconds of a coarse clock that never goes back; wraps are the caller's business.
+uint64_t os_now_ms(void);
+uint64_t os_realtime_seconds(void);
+
+// Calls `exit_hook(argument)` when the calling thread ends, in some round of its destructors. It
+// may be asked for again from within the hook's own round. False: it will not be called.
+// May call back into malloc.
+bool os_on_thread_exit(void (*exit_hook)(void *), void *argument);
+
+// Calls `child` in the child of every fork() from now on. False: it will not.
+bool os_on_fork(void (*child)(void));
+
+// Writes all of `text` to a file descriptor, as far as it can be written.
+void os_write(int fd, const char *text, size_t length);
+
+// Ends the process by SIGABRT.
+_Noreturn void os_abort(void);
+
+// ---- locks -----------------------------------------------------------------------------------
+
+// A lock is one word, 0 when free. Waiters sleep in the kernel after a short spin.
+void os_lock(_Atomic uint32_t *lock);
+bool os_try_lock(_Atomic uint32_t *lock);
+void os_unlock(_Atomic uint32_t *lock);
+
+// ---- faults (checked and stress builds only) ---------------------------------------------------
+
+enum os_call {
+    OS_BREAK, OS_RESERVE, OS_COMMIT, OS_MAP, OS_UNMAP, OS_REMAP, OS_PURGE, OS_THREAD_EXIT,
+    OS_PROTECT, OS_CALL_COUNT,
+};
+
+// Makes call number `nth` (from 1, counted from now) of a kind fail, and all later ones too if
+// `forever`. nth == 0: none fails. Returns how many calls of the kind were counted so far.
+// Without LUCID_CHECKED or LUCID_STRESS it does nothing and returns 0.
+uint64_t os_inject(enum os_call call, uint64_t nth, bool forever);
+
+// Should this call fail? For the os files themselves.
+bool os_fault(enum os_call call);
+
+extern char __libc_single_threaded __attribute__((weak)); // glibc 2.32 and later
+
+static inline bool os_single_threaded(void) {
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+}
+
+#endif

@@ -1,0 +1,132 @@
+// The process: its environment, identity, clocks, threads and forks.
+#include "os.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+extern const char *__progname __attribute__((weak));
+
+// Not getenv: it may be interposed, and this runs inside the very first malloc.
+const char *os_environment(const char *name) {
+    size_t length = strlen(name);
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
+            return *entry + length + 1;
+        }
+    }
+    return NULL;
+}
+
+bool os_is_secure(void) {
+    return getauxval(AT_SECURE) != 0;
+}
+
+const char *os_program_name(void) {
+    return &__progname != NULL && __progname != NULL ? __progname : "?";
+}
+
+uint32_t os_process_id(void) {
+    return (uint32_t)syscall(SYS_getpid);
+}
+
+uint32_t os_thread_id(void) {
+    return (uint32_t)syscall(SYS_gettid);
+}
+
+uint64_t os_thread_self(void) {
+    return (uint64_t)(uintptr_t)pthread_self();
+}
+
+// The kernel's 16 random bytes at exec. Both words go into one, so that knowing the result does
+// not give away the words themselves: the C library's canary is made of them.
+uint64_t os_random(void) {
+    uint64_t words[2] = {0, 0};
+    const void *bytes = (const void *)getauxval(AT_RANDOM);
+    if (bytes != NULL) {
+        memcpy(words, bytes, sizeof(words));
+    }
+    uint64_t x = words[0] * 0x9e3779b97f4a7c15u + (words[1] << 31 | words[1] >> 33);
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+static uint64_t clock_read(clockid_t clock, uint64_t per_second, uint64_t nanoseconds_each) {
+    struct timespec now = {0, 0};
+    int saved = errno;
+    (void)clock_gettime(clock, &now);
+    errno = saved;
+    return (uint64_t)now.tv_sec * per_second + (uint64_t)now.tv_nsec / nanoseconds_each;
+}
+
+uint64_t os_now_ms(void) {
+    return clock_read(CLOCK_MONOTONIC_COARSE, 1000, 1000000);
+}
+
+uint64_t os_realtime_seconds(void) {
+    return clock_read(CLOCK_REALTIME, 1, 1000000000);
+}
+
+// One key for the process, made when the second thread asks. 0: not made, 1: being made,
+// 2: made, 3: the system has no key left.
+static _Atomic int key_state;
+static pthread_key_t key;
+
+static bool key_ready(void (*exit_hook)(void *)) {
+    int expected = 0;
+    if (atomic_compare_exchange_strong(&key_state, &expected, 1)) {
+        atomic_store(&key_state, pthread_key_create(&key, exit_hook) == 0 ? 2 : 3);
+    }
+    // Another thread is between the two lines above: a handful of instructions.
+    while (atomic_load(&key_state) == 1) {
+    }
+    return atomic_load(&key_state) == 2;
+}
+
+bool os_on_thread_exit(void (*exit_hook)(void *), void *argument) {
+    int saved = errno;
+    bool done = !os_fault(OS_THREAD_EXIT) && key_ready(exit_hook) &&
+                pthread_setspecific(key, argument) == 0;
+    errno = saved;
+    return done;
+}
+
+bool os_on_fork(void (*child)(void)) {
+    return pthread_atfork(NULL, NULL, child) == 0;
+}
+
+void os_write(int fd, const char *text, size_t length) {
+    int saved = errno;
+    while (length > 0) {
+        long written = syscall(SYS_write, fd, text, length);
+        if (written < 0 && errno != EINTR) {
+            break; // nobody is left to tell
+        }
+        if (written > 0) {
+            text += written;
+            length -= (size_t)written;
+        }
+    }
+    errno = saved;
+}
+
+_Noreturn void os_abort(void) {
+    // A handler for SIGABRT may run; it must not keep the process alive.
+    sigset_t only_abort;
+    sigemptyset(&only_abort);
+    sigaddset(&only_abort, SIGABRT);
+    (void)pthread_sigmask(SIG_UNBLOCK, &only_abort, NULL);
+    (void)raise(SIGABRT);
+    (void)signal(SIGABRT, SIG_DFL);
+    (void)raise(SIGABRT);
+    for (;;) {
+        (void)syscall(SYS_exit_group, 127);
+    }
+}

@@ -1,0 +1,96 @@
+#include "panic.h"
+
+#include "os/os.h"
+#include "root.h"
+#include "text.h"
+
+static struct text begin_line(char *buffer, size_t capacity) {
+    struct text line = text_begin(buffer, capacity);
+    text_add(&line, os_program_name());
+    text_add_char(&line, '(');
+    text_add_number(&line, os_process_id());
+    text_add(&line, ") lucid: ");
+    return line;
+}
+
+static _Noreturn void finish(struct text *line) {
+    text_add_char(line, '\n');
+    os_write(2, line->start, line->length);
+    os_abort();
+}
+
+static void describe_span(struct text *line, uint32_t head, uintptr_t address) {
+    unsigned class = run_at(head)->class;
+    if (class == 0 || class >= CLASS_COUNT) {
+        text_add(line, "in a damaged span");
+        return;
+    }
+    size_t size = sizeclass_size(class);
+    unsigned index = sizeclass_index(class, address - unit_address(head));
+    uintptr_t block = unit_address(head) + index * size;
+    if (address != block) {
+        text_add_number(line, address - block);
+        text_add(line, " bytes into the ");
+    }
+    text_add_number(line, size);
+    text_add(line, "-byte block ");
+    if (address != block) {
+        text_add_hex(line, block);
+        text_add_char(line, ' ');
+    }
+    text_add(line, "of span ");
+    text_add_hex(line, unit_address(head));
+}
+
+static void describe_unit(struct text *line, uintptr_t address) {
+    uint32_t unit = unit_of(address);
+    uint32_t head = unit;
+    uint64_t shape = run_load(head);
+    if (run_kind_of(shape) == RUN_NONE) {
+        head = unit - root.fixed.units[unit].back;
+        shape = run_load(head);
+    }
+    switch (run_kind_of(shape)) {
+    case RUN_SPAN:
+        describe_span(line, head, address);
+        break;
+    case RUN_LARGE:
+        text_add_number(line, address - unit_address(head));
+        text_add(line, " bytes into the large block ");
+        text_add_hex(line, unit_address(head));
+        break;
+    case RUN_FOREIGN:
+        text_add(line, "in memory that somebody else took with sbrk");
+        break;
+    default:
+        text_add(line, "in a free part of the arena");
+        break;
+    }
+}
+
+_Noreturn void panic_misuse(const char *function, const char *kind, const void *pointer) {
+    char buffer[400];
+    struct text line = begin_line(buffer, sizeof(buffer) - 1);
+    text_add(&line, function);
+    text_add(&line, "(): ");
+    text_add(&line, kind);
+    text_add_char(&line, ' ');
+    text_add_hex(&line, (uintptr_t)pointer);
+    text_add(&line, " (");
+    if (root.fixed.units != NULL && in_arena((uintptr_t)pointer)) {
+        describe_unit(&line, (uintptr_t)pointer);
+    } else {
+        text_add(&line, "not in lucid's memory");
+    }
+    text_add_char(&line, ')');
+    finish(&line);
+}
+
+_Noreturn void panic_broken(const char *what, uint64_t number) {
+    char buffer[300];
+    struct text line = begin_line(buffer, sizeof(buffer) - 1);
+    text_add(&line, what);
+    text_add_char(&line, ' ');
+    text_add_hex(&line, number);
+    finish(&line);
+}

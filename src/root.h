@@ -1,0 +1,41 @@
+// The one object from which all state of the allocator is reached. Exported as `lucid_root` for
+// readers; inside the library it is `root`, so that no access goes through the symbol table.
+#ifndef LUCID_ROOT_H
+#define LUCID_ROOT_H
+
+#include "layout.h"
+
+extern struct lucid_root root;
+
+// The calling thread's heap, never NULL: before the first call and after the thread's exit it is
+// heap_none, whose bins are both empty and full, so that the fast paths need no test for it.
+extern _Thread_local struct heap *heap_self __attribute__((tls_model("initial-exec")));
+extern struct heap heap_none;
+
+static inline struct run *run_at(uint32_t unit) {
+    return &root.fixed.runs[unit];
+}
+
+static inline uintptr_t unit_address(uint32_t unit) {
+    return root.fixed.base + ((uintptr_t)unit << UNIT_SHIFT);
+}
+
+// The unit an address lies in; pre: the address is inside the arena.
+static inline uint32_t unit_of(uintptr_t address) {
+    return (uint32_t)((address - root.fixed.base) >> UNIT_SHIFT);
+}
+
+static inline bool in_arena(uintptr_t address) {
+    uint64_t granule = (address - root.fixed.base) / BLOCK_ALIGN;
+    return granule < atomic_load_explicit(&root.live.reach, memory_order_relaxed);
+}
+
+static inline uint64_t run_load(uint32_t unit) {
+    return atomic_load_explicit(&run_at(unit)->shape, memory_order_acquire);
+}
+
+static inline void run_store(uint32_t unit, enum run_kind kind, uint32_t length) {
+    atomic_store_explicit(&run_at(unit)->shape, run_shape(kind, length), memory_order_release);
+}
+
+#endif
