@@ -1,0 +1,56 @@
+# The front door. Everything real happens in CMake; these are the words to say to it.
+#
+#   make                  build/liblucid.so  build/liblucid.a  build/lucid.o  build/lucid
+#   make demo             set up, build, run real programs under lucid and under the C library's malloc
+#   make check            set up, build with gcc and clang, lint, run every test
+#   make bench            the benchmarks; make bench-quick is the short form
+#   make soak MINUTES=n   the stress tests again and again, with a new seed each time
+#   make install          PREFIX=/usr/local  DESTDIR=
+#   make format           rewrite the sources in the house style
+#   make clean
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+MINUTES ?= 10
+JOBS    ?= $(shell nproc)
+CMAKE   ?= cmake
+
+# Extra -D options for CMake, for example OPTIONS="-DLUCID_CHECKED=ON".
+OPTIONS ?=
+
+.PHONY: all configure demo check bench bench-quick soak install clean format
+
+all: configure
+	@$(CMAKE) --build $(BUILD) --parallel $(JOBS)
+
+configure:
+	@command -v $(CMAKE) >/dev/null || { echo 'lucid: cmake is missing; scripts/bootstrap build installs what a build needs' >&2; exit 2; }
+	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(OPTIONS) --log-level=NOTICE
+
+demo:
+	@scripts/bootstrap build demo
+	@$(MAKE) --no-print-directory all
+	@scripts/demo $(BUILD)
+
+check:
+	@scripts/bootstrap build demo check
+	@scripts/check
+
+bench: all
+	@bench/run
+
+bench-quick: all
+	@bench/run --quick
+
+soak: all
+	@scripts/soak $(BUILD) $(MINUTES)
+
+install: all
+	@DESTDIR=$(DESTDIR) $(CMAKE) --install $(BUILD)
+
+format:
+	@scripts/format
+
+clean:
+	@$(CMAKE) -E rm -rf $(BUILD)
