@@ -1,0 +1,1 @@
+"""The parts of bench/run: what is run, how it is measured, and how it is told."""

@@ -1,0 +1,116 @@
+"""Runs one workload under one allocator and reads what it used."""
+import hashlib
+import os
+import random
+import re
+import shutil
+import subprocess
+
+TICK_MS = 1000.0 / os.sysconf("SC_CLK_TCK")
+
+
+class Run:
+    """The figures of one run. `fault` says in words what went wrong, or is empty."""
+
+    def __init__(self, fields, output, notes, steal_ms, fault):
+        self.wall = fields.get("wall_ns", 0) / 1e9
+        self.user = fields.get("user_us", 0) / 1e6
+        self.sys = fields.get("sys_us", 0) / 1e6
+        self.rss = fields.get("rss_kib", 0)
+        self.minor, self.major = fields.get("minflt", 0), fields.get("majflt", 0)
+        self.switches = fields.get("nvcsw", 0) + fields.get("nivcsw", 0)
+        self.output, self.notes, self.steal_ms, self.fault = output, notes, steal_ms, fault
+        self.syscalls = None
+
+    @property
+    def cpu(self):
+        return self.user + self.sys
+
+
+def steal_now():
+    """Milliseconds the hypervisor took from all processors since boot."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        return int(stat.readline().split()[8]) * TICK_MS
+
+
+def huge_pages():
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as mode:
+            return re.search(r"\[(\w+)\]", mode.read())[1]
+    except OSError:
+        return "unknown"
+
+
+def environment(extra):
+    env = {key: value for key, value in os.environ.items()
+           if key not in ("LD_PRELOAD", "BENCH_PRELOAD", "PEERS", "LUCID")}
+    env.update(extra)
+    # The place of the stack depends on the size of the environment; a new one each run keeps
+    # the results from being tuned to one layout.
+    env["BENCH_PAD"] = "x" * random.randrange(4096)
+    return env
+
+
+def read_output(path):
+    """A hash of what the program printed, and its lines of measurements (they begin with #)."""
+    with open(path, "rb") as file:
+        lines = file.read().split(b"\n")
+    notes = [line.decode("ascii", "replace") for line in lines if line.startswith(b"# ")]
+    rest = b"\n".join(line for line in lines if not line.startswith(b"# "))
+    return hashlib.sha256(rest).hexdigest()[:16], notes
+
+
+def fault_of(fields, errors):
+    if not fields:
+        return "could not be started: " + errors
+    if fields["timeout"]:
+        return "did not end in time"
+    if fields["signal"]:
+        return f"died of signal {fields['signal']}: {errors}"
+    if fields["exit"]:
+        return f"exit code {fields['exit']}: {errors}"
+    return ""
+
+
+def first_line(path):
+    with open(path, "rb") as file:
+        return file.readline(200).decode("utf-8", "replace").strip()
+
+
+def run(command, library, work, seconds):
+    """One run of a command with the library preloaded."""
+    out, err = os.path.join(work, "stdout"), os.path.join(work, "stderr")
+    for path in (out, err):
+        with open(path, "wb"):
+            pass
+    argv = [os.path.join(work, "bin", "launch"), "-e" if command.server else "-p", library,
+            "-o", out, "-x", err, "-t", str(seconds)]
+    if command.stdin:
+        argv += ["-i", command.stdin]
+    before = steal_now()
+    done = subprocess.run(argv + ["--"] + command.argv, env=environment(command.env),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    steal = steal_now() - before
+    fields = {key: int(value) for key, value in
+              (word.split("=") for word in done.stdout.decode().split())}
+    output, notes = read_output(out)
+    fault = fault_of(fields, first_line(err) or done.stderr.decode("utf-8", "replace").strip())
+    return Run(fields, output, notes, steal, fault)
+
+
+def syscalls(command, library, work):
+    """How many system calls the whole run makes, counted by strace; None when it cannot be."""
+    if shutil.which("strace") is None:
+        return None
+    count = os.path.join(work, "strace")
+    variable = "BENCH_PRELOAD" if command.server else "LD_PRELOAD"
+    argv = ["strace", "-f", "-c", "-o", count, "-E", f"{variable}={library}"] + command.argv
+    with open(command.stdin or os.devnull, "rb") as stdin:
+        subprocess.run(argv, env=environment(command.env), stdin=stdin, timeout=120,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    with open(count, encoding="ascii", errors="replace") as table:
+        for line in table:
+            words = line.split()
+            if words and words[-1] == "total":
+                return int(words[3])
+    return None
