@@ -49,8 +49,8 @@ int main(int argc, char **argv) {
     }
     double end = seconds();
     FILE *report = fopen(argv[1], "w");
-    if (report == NULL ||
-        fprintf(report, "%.6f %ld\n", end - begin, usage.ru_maxrss) < 0 || fclose(report) != 0) {
+    if (report == NULL || fprintf(report, "%.6f %ld\n", end - begin, usage.ru_maxrss) < 0 ||
+        fclose(report) != 0) {
         perror("measure: cannot write the report");
         return 2;
     }

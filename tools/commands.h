@@ -1,0 +1,25 @@
+// The commands of `lucid`. To add one: its prototype, its row, and a folder beside this file.
+// A command gets argv[0] = "lucid NAME", parses its own options with getopt_long and answers
+// --help itself. It returns 0 fine, 1 finding, 2 could not read, 64 wrong usage.
+#ifndef LUCID_TOOLS_COMMANDS_H
+#define LUCID_TOOLS_COMMANDS_H
+
+enum exit_code { EXIT_FINE = 0, EXIT_FINDING = 1, EXIT_UNREADABLE = 2, EXIT_USAGE = 64 };
+
+int cmd_run(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+
+struct command {
+    const char *name;
+    const char *help; // one line, without a full stop
+    int (*run)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+    {"run", "run a program under lucid", cmd_run},
+    {"verify", "tell whether a process uses lucid, and which version", cmd_verify},
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+#endif

@@ -1,0 +1,132 @@
+#include "binary.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define NATIVE_MACHINE EM_X86_64
+#elif defined(__aarch64__)
+#define NATIVE_MACHINE EM_AARCH64
+#else
+#error "tell lucid run the ELF machine number of this architecture"
+#endif
+
+enum { NOTE_TYPE_VERSION = 1 };
+
+static void read_symbol(const char *name, const GElf_Sym *symbol, struct binary *binary) {
+    int kind = GELF_ST_TYPE(symbol->st_info);
+    bool function = kind == STT_FUNC || kind == STT_GNU_IFUNC;
+    if (symbol->st_shndx == SHN_UNDEF) {
+        return;
+    }
+    if (function && strcmp(name, "malloc") == 0) {
+        binary->defines_malloc = true;
+    }
+    if (kind == STT_OBJECT && strcmp(name, "lucid_root") == 0) {
+        binary->root = symbol->st_value;
+    }
+}
+
+static void read_symbols(Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
+                         struct binary *binary) {
+    Elf_Data *data = elf_getdata(section, NULL);
+    if (data == NULL || header->sh_entsize == 0) {
+        return;
+    }
+    int count = (int)(header->sh_size / header->sh_entsize);
+    for (int i = 0; i < count; i++) {
+        GElf_Sym symbol;
+        if (gelf_getsym(data, i, &symbol) == NULL) {
+            return;
+        }
+        const char *name = elf_strptr(elf, header->sh_link, symbol.st_name);
+        if (name != NULL) {
+            read_symbol(name, &symbol, binary);
+        }
+    }
+}
+
+static void read_sections(Elf *elf, struct binary *binary) {
+    Elf_Scn *section = NULL;
+    while ((section = elf_nextscn(elf, section)) != NULL) {
+        GElf_Shdr header;
+        if (gelf_getshdr(section, &header) != NULL &&
+            (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB)) {
+            read_symbols(elf, section, &header, binary);
+        }
+    }
+}
+
+static void read_notes(Elf *elf, const GElf_Phdr *header, struct binary *binary) {
+    Elf_Type type = header->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR;
+    Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)header->p_offset, header->p_filesz, type);
+    GElf_Nhdr note;
+    size_t name;
+    size_t value;
+    size_t next = 0;
+    while (data != NULL && (next = gelf_getnote(data, next, &note, &name, &value)) > 0) {
+        const char *bytes = data->d_buf;
+        if (note.n_type == NOTE_TYPE_VERSION && note.n_namesz == sizeof("lucid") &&
+            memcmp(bytes + name, "lucid", sizeof("lucid")) == 0) {
+            size_t length = strnlen(bytes + value, note.n_descsz);
+            if (length < sizeof(binary->version)) {
+                memcpy(binary->version, bytes + value, length);
+                binary->version[length] = '\0';
+            }
+        }
+    }
+}
+
+static void read_segments(Elf *elf, struct binary *binary) {
+    size_t count = 0;
+    binary->first = UINT64_MAX;
+    if (elf_getphdrnum(elf, &count) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        GElf_Phdr header;
+        if (gelf_getphdr(elf, (int)i, &header) == NULL) {
+            return;
+        }
+        if (header.p_type == PT_INTERP) {
+            binary->has_loader = true;
+        } else if (header.p_type == PT_NOTE) {
+            read_notes(elf, &header, binary);
+        } else if (header.p_type == PT_LOAD && header.p_vaddr < binary->first) {
+            binary->first = header.p_vaddr;
+        }
+    }
+}
+
+static enum binary_result read_elf(Elf *elf, struct binary *binary) {
+    GElf_Ehdr header;
+    if (elf == NULL || elf_kind(elf) != ELF_K_ELF || gelf_getehdr(elf, &header) == NULL) {
+        return BINARY_NOT_ELF;
+    }
+    binary->bits = gelf_getclass(elf) == ELFCLASS64 ? 64 : 32;
+    binary->machine = header.e_machine;
+    read_segments(elf, binary);
+    read_sections(elf, binary);
+    return BINARY_READ;
+}
+
+enum binary_result binary_read(const char *path, struct binary *binary) {
+    memset(binary, 0, sizeof(*binary));
+    elf_version(EV_CURRENT);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return BINARY_UNREADABLE;
+    }
+    Elf *elf = elf_begin(file, ELF_C_READ_MMAP, NULL);
+    enum binary_result result = read_elf(elf, binary);
+    elf_end(elf);
+    close(file);
+    return result;
+}
+
+bool binary_is_native(const struct binary *binary) {
+    return binary->bits == (int)sizeof(void *) * 8 && binary->machine == NATIVE_MACHINE;
+}
