@@ -26,10 +26,11 @@
 #define SPAN_WORDS (SPAN_BLOCKS_MAX / 64u)
 
 // Bins: how many blocks a thread keeps of one class.
-#define BIN_SLOTS_MIN (LUCID_STRESS ? 4u : 16u)
-#define BIN_SLOTS_MAX (LUCID_STRESS ? 8u : 256u)
+// One less than a power of two: with the slot at the bottom the array fills what it is given.
+#define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
+#define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 255u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
-#define BIN_SLOTS_LEAST 2u // however large the block
+#define BIN_SLOTS_LEAST 3u // however large the block
 
 // The arena grows by at least this much, and by at most this share of itself.
 #define ARENA_STEP_MIN (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)1 << 20)

@@ -76,7 +76,7 @@ struct run {
     uint64_t size;  // large: bytes asked for by the program
     uint32_t birth; // coarse milliseconds since the root was made: made (span, large), freed (free)
     uint32_t dirty; // free: how many of its units are dirty
-    uint64_t reserved[2];
+    uint64_t reserved[2];   // keeps the words below on a cache line of their own
     _Atomic uint64_t free[SPAN_WORDS]; // span: bit b % 64 of word b / 64 set = block b is free
 };
 
@@ -110,7 +110,6 @@ struct heap_counters {
 enum heap_state {
     HEAP_FREE = 0, // no thread has it
     HEAP_LIVE = 1,
-    HEAP_LATE = 2, // the shared one, for threads that are past their exit
 };
 
 struct heap {
@@ -144,6 +143,14 @@ struct pool {
     uint32_t last_purge;  // coarse milliseconds
     uint64_t purged_units;
     uint64_t purges;
+};
+
+// Values of the options by number (options.h), and where each came from.
+#define OPTION_ROOM 32u
+
+struct option_values {
+    uint64_t value[OPTION_ROOM];
+    uint8_t source[OPTION_ROOM]; // enum option_source
 };
 
 struct mapping_table {
@@ -198,16 +205,19 @@ struct root_live {
     struct pool pool;
     struct class_list lists[CLASS_COUNT];
     struct mapping_table mappings;
-    _Atomic uint32_t heap_lock;
+    _Atomic uint32_t heap_lock; // guards the registry
     uint32_t heap_count;
     struct heap *heaps;      // registry, newest first
     struct heap *heaps_free;
-    _Atomic uint32_t late_lock;
     uint32_t threads;        // heaps that belong to a living thread
     uintptr_t meta_next;     // heaps and bins: bump pointer
     uintptr_t meta_committed;
-    void *meta_free[16];     // returned bin arrays by power of two
-    uint64_t peak_limit;
+    void *meta_free[16];     // returned memory by power of two, 64 bytes first
+    _Atomic uint32_t meta_lock;
+    struct option_values options;
+    _Atomic uint32_t *fork_page; // reads as zero in the child of a fork; NULL while one thread
+    _Atomic uint32_t init_lock;
+    _Atomic uint32_t ready; // 1 once the first allocation has set everything up
 };
 
 struct lucid_root {

@@ -1,0 +1,81 @@
+/* lucid.h - the lucid memory allocator, version 0.1
+ *
+ * Link with -llucid, or run a program with `lucid run`: malloc and its relatives are lucid's then
+ * and need no header but the C library's. The functions below are the same under names of their
+ * own, and what goes beyond the C library.
+ *
+ * All functions may be called from any thread at any time. None may be called from a signal
+ * handler that interrupts another of them, except in a program with one thread that has not been
+ * interrupted inside one.
+ */
+#ifndef LUCID_H
+#define LUCID_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define LUCID_NOTHROW noexcept
+#else
+#define LUCID_NOTHROW
+#endif
+
+#define LUCID_VERSION "0.1.0"
+
+/* Every block is aligned to 16 bytes and belongs to the caller until it is given to
+ * lucid_free or lucid_realloc.
+ *
+ * Errors: functions that return a pointer return NULL and set errno to ENOMEM when there is no
+ * memory or the size exceeds PTRDIFF_MAX; the state of the heap is unchanged. A pointer that is
+ * not the start of a block in use ends the process with one line on standard error. */
+
+/* At least `size` bytes; size 0 gives a block of its own. Contents are undefined. */
+void *lucid_malloc(size_t size) LUCID_NOTHROW;
+
+/* count * size bytes of zeros. ENOMEM also when the product overflows. */
+void *lucid_calloc(size_t count, size_t size) LUCID_NOTHROW;
+
+/* A block of `size` bytes with the contents of `block` as far as they fit. NULL: `block` is
+ * unchanged. block == NULL is lucid_malloc(size); size == 0 frees the block and returns NULL. */
+void *lucid_realloc(void *block, size_t size) LUCID_NOTHROW;
+void *lucid_reallocarray(void *block, size_t count, size_t size) LUCID_NOTHROW;
+
+/* Gives a block back; NULL is allowed. errno is kept. */
+void lucid_free(void *block) LUCID_NOTHROW;
+
+/* The same, and the size (and alignment) must be those the block was allocated with. */
+void lucid_free_sized(void *block, size_t size) LUCID_NOTHROW;
+void lucid_free_aligned_sized(void *block, size_t alignment, size_t size) LUCID_NOTHROW;
+
+/* Aligned blocks. lucid_aligned_alloc: EINVAL unless the alignment is a power of two.
+ * lucid_memalign rounds other alignments up to one. lucid_posix_memalign returns EINVAL or
+ * ENOMEM and leaves errno alone. lucid_valloc aligns to pages, lucid_pvalloc also rounds the
+ * size up to pages. */
+void *lucid_aligned_alloc(size_t alignment, size_t size) LUCID_NOTHROW;
+void *lucid_memalign(size_t alignment, size_t size) LUCID_NOTHROW;
+int lucid_posix_memalign(void **result, size_t alignment, size_t size) LUCID_NOTHROW;
+void *lucid_valloc(size_t size) LUCID_NOTHROW;
+void *lucid_pvalloc(size_t size) LUCID_NOTHROW;
+
+/* How many bytes of a block may be used: at least what was asked for, the same for the life of
+ * the block. 0 for NULL. */
+size_t lucid_malloc_usable_size(void *block) LUCID_NOTHROW;
+
+/* Statistics and tuning as in the C library (mallinfo(3), malloc_info(3), malloc_stats(3),
+ * mallopt(3), malloc_trim(3)); struct mallinfo and mallinfo2 are in <malloc.h>. */
+struct mallinfo lucid_mallinfo(void) LUCID_NOTHROW;
+struct mallinfo2 lucid_mallinfo2(void) LUCID_NOTHROW;
+int lucid_malloc_info(int options, FILE *stream) LUCID_NOTHROW;
+void lucid_malloc_stats(void) LUCID_NOTHROW;
+int lucid_mallopt(int parameter, int value) LUCID_NOTHROW;
+int lucid_malloc_trim(size_t keep) LUCID_NOTHROW;
+
+/* The version of the library in use, such as "0.1.0". */
+const char *lucid_version(void) LUCID_NOTHROW;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

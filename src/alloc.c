@@ -1,0 +1,117 @@
+#include "alloc.h"
+
+#include "bin.h"
+#include "export.h"
+#include "fork.h"
+#include "heap.h"
+#include "init.h"
+#include "large.h"
+#include "span.h"
+
+#include <errno.h>
+#include <lucid.h>
+#include <string.h>
+
+static void *small_new(unsigned class) {
+    struct heap *heap = heap_get();
+    void *block = NULL;
+    if (unlikely(heap == NULL)) {
+        block = span_take_one(class);
+    } else {
+        struct bin *bin = &heap->bins[class];
+        block = bin->top[-1];
+        if (block != NULL) {
+            bin->top--;
+        } else {
+            block = bin_refill(heap, class);
+        }
+    }
+    if (likely(block != NULL)) {
+        *block_mark(block) = 0;
+    }
+    return block;
+}
+
+// Between TINY_MAX and SMALL_MAX the class takes some arithmetic, and the bin is as good.
+static inline void *pop_medium(size_t size) {
+    struct bin *bin = &heap_self->bins[sizeclass_of(size)];
+    void *block = bin->top[-1];
+    if (likely(block != NULL)) {
+        bin->top--;
+        *block_mark(block) = 0;
+    }
+    return block;
+}
+
+static NOINLINE void *alloc_cold(size_t size) {
+    void *block = NULL;
+    if (init_ready()) {
+        fork_check();
+        if (size <= SMALL_MAX) {
+            block = small_new(sizeclass_of(size == 0 ? 1 : size));
+        } else {
+            block = large_new(size, BLOCK_ALIGN, false);
+        }
+    }
+    if (unlikely(block == NULL)) {
+        errno = ENOMEM;
+    }
+    return block;
+}
+
+NOINLINE void *alloc_slow(size_t size) {
+    if (size > TINY_MAX && size <= SMALL_MAX) {
+        void *block = pop_medium(size);
+        if (likely(block != NULL)) {
+            return block;
+        }
+    }
+    return alloc_cold(size);
+}
+
+void *alloc_zeroed(size_t size) {
+    if (size <= SMALL_MAX) {
+        void *block = alloc_fast(size);
+        return block != NULL ? memset(block, 0, size) : NULL;
+    }
+    void *block = NULL;
+    if (init_ready()) {
+        fork_check();
+        block = large_new(size, BLOCK_ALIGN, true);
+    }
+    if (block == NULL) {
+        errno = ENOMEM;
+    }
+    return block;
+}
+
+void *alloc_aligned(size_t alignment, size_t size) {
+    if (alignment <= BLOCK_ALIGN) {
+        return alloc_fast(size);
+    }
+    void *block = NULL;
+    if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX && init_ready()) {
+        fork_check();
+        unsigned class = size <= SMALL_MAX ? sizeclass_aligned(size, alignment) : 0;
+        block = class != 0 ? small_new(class) : large_new(size == 0 ? 1 : size, alignment, false);
+    }
+    if (block == NULL) {
+        errno = ENOMEM;
+    }
+    return block;
+}
+
+EXPORT void *lucid_malloc(size_t size) {
+    return alloc_fast(size);
+}
+STANDARD_NAME(void *, malloc, (size_t), lucid_malloc)
+
+EXPORT void *lucid_calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (unlikely(__builtin_mul_overflow(count, size, &bytes))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return alloc_zeroed(bytes);
+}
+STANDARD_NAME(void *, calloc, (size_t, size_t), lucid_calloc)

@@ -1,0 +1,331 @@
+#include "arena.h"
+
+#include "grow.h"
+#include "os/os.h"
+#include "panic.h"
+#include "pool.h"
+#include "root.h"
+
+#include <string.h>
+
+bool arena_init(void) {
+    os_lock(&root.live.pool.lock);
+    bool done = grow_init();
+    os_unlock(&root.live.pool.lock);
+    return done;
+}
+
+static struct root_live *live(void) {
+    return &root.live;
+}
+
+static uint32_t top_load(void) {
+    return (uint32_t)atomic_load_explicit(&live()->top, memory_order_relaxed);
+}
+
+static void top_store(uint32_t unit) {
+    atomic_store_explicit(&live()->top, unit, memory_order_release);
+}
+
+static uint32_t dirty_in(uint32_t first, uint32_t count) {
+    uint32_t dirty = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        dirty += root.fixed.units[first + i].back;
+    }
+    return dirty;
+}
+
+// The run [head, head + length) of a free run becomes `kind`; what is left over goes back to the
+// pool. The left-over's shape is written first, so that the tiling holds at every instant.
+static void free_to_used(uint32_t head, uint32_t length, enum run_kind kind) {
+    uint32_t whole = run_length_of(run_load(head));
+    uint32_t rest = whole - length;
+    if (rest > 0) {
+        uint32_t tail = head + length;
+        uint32_t dirty = run_at(head)->dirty == 0 ? 0 : dirty_in(tail, rest);
+        run_at(head)->dirty -= dirty;
+        run_at(tail)->dirty = dirty;
+        run_at(tail)->birth = run_at(head)->birth;
+        run_store(tail, RUN_FREE, rest);
+        run_store(head, kind, length);
+        pool_insert(tail);
+    } else {
+        run_store(head, kind, length);
+    }
+}
+
+// The head of a free run with the front cut off that does not suit the alignment.
+static uint32_t trim_front(uint32_t head, size_t alignment) {
+    uintptr_t start = align_up(unit_address(head), alignment);
+    uint32_t front = (uint32_t)((start - unit_address(head)) >> UNIT_SHIFT);
+    if (front == 0) {
+        return head;
+    }
+    uint32_t rest = run_length_of(run_load(head)) - front;
+    uint32_t tail = head + front;
+    uint32_t dirty = run_at(head)->dirty == 0 ? 0 : dirty_in(tail, rest);
+    run_at(tail)->dirty = dirty;
+    run_at(tail)->birth = run_at(head)->birth;
+    run_at(head)->dirty -= dirty;
+    run_store(tail, RUN_FREE, rest);
+    run_store(head, RUN_FREE, front);
+    pool_insert(head);
+    return tail;
+}
+
+// A free run from the top, which no run has used and which therefore is clean.
+static uint32_t take_from_top(uint32_t units) {
+    uint32_t top = top_load();
+    if (live()->limit - top < units) {
+        if (!grow_arena(units)) {
+            return 0;
+        }
+        top = top_load();
+    }
+    run_at(top)->dirty = 0;
+    run_store(top, RUN_FREE, units);
+    top_store(top + units);
+    return top;
+}
+
+static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind) {
+    uint32_t spare = alignment > UNIT_SIZE ? (uint32_t)(alignment >> UNIT_SHIFT) - 1 : 0;
+    uint32_t head = pool_take(units + spare);
+    if (head == 0) {
+        head = take_from_top(units + spare);
+    }
+    if (head == 0) {
+        return 0;
+    }
+    head = trim_front(head, alignment);
+    free_to_used(head, units, kind);
+    return head;
+}
+
+// The units are ours; nobody looks at their entries until we hand out addresses inside.
+static void claim_units(uint32_t head, uint32_t units, bool zero) {
+    struct unit *entries = &root.fixed.units[head];
+    for (uint32_t i = 0; i < units; i++) {
+        if (zero && entries[i].back == UNIT_DIRTY) {
+            memset((void *)unit_address(head + i), 0, UNIT_SIZE);
+        }
+        entries[i] = (struct unit){.bin = 0, .back = (uint16_t)i};
+    }
+}
+
+uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero) {
+    os_lock(&live()->pool.lock);
+    uint32_t head = take_locked(units, alignment, kind);
+    os_unlock(&live()->pool.lock);
+    if (head != 0) {
+        claim_units(head, units, zero);
+    }
+    return head;
+}
+
+// Joins [head, head + length), whose units are marked, with free neighbours and puts the result
+// into the pool. pre: the lock is held; head's shape is RUN_FREE or about to be.
+static void used_to_free(uint32_t head, uint32_t length, uint32_t dirty) {
+    uint32_t start = head;
+    uint32_t next = head + length;
+    if (next < top_load() && run_kind_of(run_load(next)) == RUN_FREE) {
+        pool_remove(next);
+        dirty += run_at(next)->dirty;
+        length += run_length_of(run_load(next));
+    } else {
+        next = 0;
+    }
+    uint32_t before = pool_run_before(head);
+    if (before != 0) {
+        pool_remove(before);
+        dirty += run_at(before)->dirty;
+        length += head - before;
+        start = before;
+    }
+    run_store(start, RUN_FREE, length);
+    if (next != 0) {
+        run_store(next, RUN_NONE, 0);
+    }
+    if (start != head) {
+        run_store(head, RUN_NONE, 0);
+    }
+    run_at(start)->dirty = dirty;
+    run_at(start)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    pool_insert(start);
+}
+
+static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
+    for (uint32_t i = 0; i < length; i++) {
+        root.fixed.units[head + i] =
+            (struct unit){.bin = 0, .back = i < dirty ? UNIT_DIRTY : 0};
+    }
+}
+
+void arena_give(uint32_t head, uint32_t dirty) {
+    uint32_t length = run_length_of(run_load(head));
+    mark_free_units(head, length, dirty);
+    os_lock(&live()->pool.lock);
+    used_to_free(head, length, dirty);
+    os_unlock(&live()->pool.lock);
+}
+
+bool arena_free_large(uint32_t head) {
+    uint64_t shape = run_load(head);
+    uint32_t length = run_length_of(shape);
+    // Whoever turns LARGE into BUSY owns the run; a second free of it at the same moment loses.
+    if (run_kind_of(shape) != RUN_LARGE ||
+        !atomic_compare_exchange_strong(&run_at(head)->shape, &shape,
+                                        run_shape(RUN_BUSY, length))) {
+        return false;
+    }
+    arena_give(head, length);
+    return true;
+}
+
+static bool extend_locked(uint32_t head, uint32_t units) {
+    uint32_t length = run_length_of(run_load(head));
+    uint32_t more = units - length;
+    uint32_t next = head + length;
+    if (next == top_load()) {
+        if (live()->limit - next < more && (!grow_arena(more) || next != top_load())) {
+            return false; // no memory, or the arena went on somewhere else
+        }
+        run_store(head, RUN_LARGE, units);
+        top_store(next + more);
+        return true;
+    }
+    uint64_t shape = run_load(next);
+    if (run_kind_of(shape) != RUN_FREE || run_length_of(shape) < more) {
+        return false;
+    }
+    pool_remove(next);
+    free_to_used(next, more, RUN_BUSY);
+    run_store(head, RUN_LARGE, units);
+    run_store(next, RUN_NONE, 0);
+    return true;
+}
+
+bool arena_extend(uint32_t head, uint32_t units) {
+    uint32_t length = run_length_of(run_load(head));
+    os_lock(&live()->pool.lock);
+    bool done = extend_locked(head, units);
+    os_unlock(&live()->pool.lock);
+    for (uint32_t i = length; done && i < units; i++) {
+        root.fixed.units[head + i] = (struct unit){.bin = 0, .back = (uint16_t)i};
+    }
+    return done;
+}
+
+void arena_shrink(uint32_t head, uint32_t units) {
+    uint32_t length = run_length_of(run_load(head));
+    uint32_t rest = length - units;
+    mark_free_units(head + units, rest, rest);
+    os_lock(&live()->pool.lock);
+    run_store(head + units, RUN_BUSY, rest);
+    run_store(head, RUN_LARGE, units);
+    used_to_free(head + units, rest, rest);
+    os_unlock(&live()->pool.lock);
+}
+
+static uint32_t purge_units(uint32_t head, uint32_t length) {
+    uint32_t purged = 0;
+    for (uint32_t i = 0; i < length;) {
+        uint32_t first = i;
+        while (i < length && root.fixed.units[head + i].back == UNIT_DIRTY) {
+            i++;
+        }
+        uint32_t count = i - first;
+        if (count > 0 && os_purge((void *)unit_address(head + first), count * UNIT_SIZE)) {
+            for (uint32_t j = first; j < i; j++) {
+                root.fixed.units[head + j].back = 0;
+            }
+            purged += count;
+        }
+        i += count == 0;
+    }
+    return purged;
+}
+
+// The run is taken out of the pool while the kernel works on it, so that the lock is free.
+uint64_t arena_purge(uint64_t keep) {
+    uint64_t purged = 0;
+    struct pool *pool = &live()->pool;
+    os_lock(&pool->lock);
+    while (pool->dirty_units > keep) {
+        uint32_t head = pool_largest_dirty();
+        uint32_t length = run_length_of(run_load(head));
+        pool_remove(head);
+        run_store(head, RUN_BUSY, length);
+        os_unlock(&pool->lock);
+        uint32_t dirty = run_at(head)->dirty;
+        uint32_t count = purge_units(head, length);
+        purged += count;
+        os_lock(&pool->lock);
+        used_to_free(head, length, dirty - count);
+        if (count < dirty) {
+            break; // the kernel refuses; trying again at once would loop
+        }
+    }
+    pool->purges++;
+    pool->purged_units += purged;
+    pool->last_purge = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    os_unlock(&pool->lock);
+    return purged;
+}
+
+// Another thread may have been cut off between any two stores above. The shapes tile the arena
+// at every instant; everything else follows from them.
+void arena_after_fork(void) {
+    atomic_store(&live()->pool.lock, 0);
+    pool_reset();
+    uint32_t top = top_load();
+    for (uint32_t head = 1; head < top;) {
+        uint64_t shape = run_load(head);
+        uint32_t length = run_length_of(shape);
+        enum run_kind kind = run_kind_of(shape);
+        for (uint32_t i = 1; i < length; i++) {
+            run_store(head + i, RUN_NONE, 0);
+        }
+        if (kind == RUN_FREE || kind == RUN_BUSY) {
+            mark_free_units(head, length, length);
+            used_to_free(head, length, length);
+        } else if (kind != RUN_FOREIGN) {
+            uint16_t bin = kind == RUN_SPAN ? (uint16_t)(run_at(head)->class * sizeof(struct bin))
+                                            : (uint16_t)0;
+            for (uint32_t i = 0; i < length; i++) {
+                root.fixed.units[head + i] = (struct unit){.bin = bin, .back = (uint16_t)i};
+            }
+        }
+        head += length;
+    }
+}
+
+void arena_check(void) {
+    os_lock(&live()->pool.lock);
+    uint32_t free_units = 0;
+    uint32_t dirty_units = 0;
+    uint32_t head = 1;
+    while (head < top_load()) {
+        uint64_t shape = run_load(head);
+        uint32_t length = run_length_of(shape);
+        if (length == 0 || run_kind_of(shape) == RUN_NONE) {
+            panic_broken("arena: no run begins at unit", head);
+        }
+        if (run_kind_of(shape) == RUN_FREE) {
+            uint32_t dirty = dirty_in(head, length);
+            free_units += length;
+            dirty_units += dirty;
+            if (dirty != run_at(head)->dirty) {
+                panic_broken("arena: wrong count of dirty units in run", head);
+            }
+        }
+        head += length;
+    }
+    if (head != top_load()) {
+        panic_broken("arena: the runs do not end at top but at unit", head);
+    }
+    if (free_units != live()->pool.free_units || dirty_units != live()->pool.dirty_units) {
+        panic_broken("arena: the pool's counts are wrong; free units", free_units);
+    }
+    os_unlock(&live()->pool.lock);
+}

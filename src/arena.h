@@ -1,0 +1,40 @@
+// The arena: one contiguous range of units that begins at the program break and grows with it.
+// Here units become runs and runs become units again; nobody else changes a run's shape.
+#ifndef LUCID_ARENA_H
+#define LUCID_ARENA_H
+
+#include "layout.h"
+
+// Makes the tables and takes the first piece of memory. Called once, under the start-up lock.
+// False: no memory; may be tried again.
+bool arena_init(void);
+
+// Takes a run of `units` units whose first address is a multiple of `alignment` (a power of two;
+// UNIT_SIZE or less: always so). Returns the head or 0 when there is no memory. The run has
+// shape `kind`; its units' bin is 0 and their back set. run->dirty tells how many of its units
+// may hold old data; with `zero` these are cleared.
+uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero);
+
+// Gives a run back. The first `dirty` units of it may hold data.
+void arena_give(uint32_t head, uint32_t dirty);
+
+// Gives a large run back. False: it was none any more (two threads freed it at once).
+bool arena_free_large(uint32_t head);
+
+// Makes a large run longer in place if what follows is free. True: it is `units` long now.
+bool arena_extend(uint32_t head, uint32_t units);
+
+// Makes a large run shorter; the rest goes to the pool.
+void arena_shrink(uint32_t head, uint32_t units);
+
+// Gives dirty memory of free runs back to the kernel until at most `keep` dirty units remain.
+// Returns the units given back.
+uint64_t arena_purge(uint64_t keep);
+
+// In the child of a fork: rebuilds unit table and pool from the shapes of the runs.
+void arena_after_fork(void);
+
+// Checked builds: the runs tile the arena, the pool's numbers agree.
+void arena_check(void);
+
+#endif

@@ -1,0 +1,141 @@
+#include "bin.h"
+
+#include "meta.h"
+#include "os/os.h"
+#include "root.h"
+#include "span.h"
+
+#include <string.h>
+
+static unsigned capacity_limit(unsigned class) {
+    size_t by_bytes = BIN_BYTES_MAX / sizeclass_size(class);
+    return (unsigned)max_size(min_size(by_bytes, BIN_SLOTS_MAX), BIN_SLOTS_LEAST);
+}
+
+static size_t array_bytes(unsigned capacity) {
+    return ((size_t)capacity + 1) * sizeof(void *);
+}
+
+// The slot below the first block is NULL: popping from an empty bin yields NULL by itself.
+static void set_array(struct heap *heap, unsigned class, void **slots, unsigned capacity,
+                      unsigned count) {
+    slots[0] = NULL;
+    heap->slots[class] = slots;
+    heap->capacity[class] = (uint16_t)capacity;
+    heap->bins[class].top = slots + 1 + count;
+    heap->bins[class].end = slots + 1 + capacity;
+}
+
+// Doubles a bin, or makes its first array. False: it stays as it is.
+static bool bin_grow(struct heap *heap, unsigned class) {
+    unsigned old = heap->capacity[class];
+    unsigned limit = capacity_limit(class);
+    unsigned wanted = old == 0 ? BIN_SLOTS_MIN : old * 2 + 1;
+    wanted = wanted < limit ? wanted : limit;
+    if (wanted <= old) {
+        return false;
+    }
+    void **slots = meta_take(array_bytes(wanted));
+    if (slots == NULL) {
+        return false;
+    }
+    unsigned count = bin_count(heap, class);
+    void **old_slots = heap->slots[class];
+    if (old_slots != NULL) {
+        memcpy(slots + 1, old_slots + 1, count * sizeof(void *));
+    }
+    set_array(heap, class, slots, wanted, count);
+    if (old_slots != NULL) {
+        meta_give(old_slots, array_bytes(old));
+    }
+    return true;
+}
+
+// Fills from spans until a quarter of the bin is there, or fresh blocks had to be carved: more
+// would touch memory ahead of need.
+static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned want) {
+    unsigned taken = 0;
+    while (taken < (want + 1) / 2) {
+        uint32_t head = heap->held[class];
+        if (head == 0) {
+            head = span_acquire(class);
+            if (head == 0) {
+                break;
+            }
+            heap->held[class] = head;
+        }
+        unsigned count = span_take(head, want - taken, out + taken);
+        if (count == 0) {
+            heap->held[class] = 0;
+            span_release(head);
+        }
+        taken += count;
+    }
+    return taken;
+}
+
+void *bin_refill(struct heap *heap, unsigned class) {
+    if (heap->capacity[class] == 0 && !bin_grow(heap, class)) {
+        return span_take_one(class);
+    }
+    unsigned want = (heap->capacity[class] + 1u) / 2;
+    unsigned taken = fill(heap, class, heap->slots[class] + 1, want);
+    heap->counters.refills++;
+    heap->counters.refill_blocks += taken;
+    if (taken == 0) {
+        return NULL;
+    }
+    heap->bins[class].top = heap->slots[class] + taken; // one of them is the caller's
+    return heap->slots[class][taken];
+}
+
+static void flush_oldest(struct heap *heap, unsigned class, unsigned count,
+                         const char *function) {
+    void **slots = heap->slots[class] + 1;
+    unsigned rest = bin_count(heap, class) - count;
+    span_give_all(class, slots, count, function);
+    memmove(slots, slots + count, rest * sizeof(void *));
+    heap->bins[class].top = slots + rest;
+    heap->counters.flushes++;
+    heap->counters.flush_blocks += count;
+}
+
+bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
+    if (bin_grow(heap, class)) {
+        return true;
+    }
+    unsigned count = bin_count(heap, class);
+    if (count == 0) {
+        return false;
+    }
+    flush_oldest(heap, class, (count + 1) / 2, function);
+    return true;
+}
+
+void bin_empty_all(struct heap *heap, const char *function) {
+    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+        unsigned count = bin_count(heap, class);
+        if (count > 0) {
+            flush_oldest(heap, class, count, function);
+        }
+        uint32_t head = heap->held[class];
+        if (head != 0) {
+            heap->held[class] = 0;
+            span_release(head);
+        }
+    }
+}
+
+void bin_forget_all(struct heap *heap) {
+    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+        void **slots = heap->slots[class];
+        if (slots == NULL) {
+            heap->capacity[class] = 0; // its thread was cut off while making the array
+            continue;
+        }
+        for (void **slot = slots + 1; slot < heap->bins[class].top; slot++) {
+            span_mark_free(class, *slot);
+        }
+        heap->bins[class].top = slots + 1;
+    }
+}

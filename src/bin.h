@@ -1,0 +1,33 @@
+// Bins: a thread's small stock of free blocks, one array of pointers per class. malloc pops,
+// free pushes; only when a bin is empty or full does a thread touch what others share.
+//
+// A bin's capacity starts small and doubles each time the bin proves too small, up to
+// BIN_SLOTS_MAX blocks or BIN_BYTES_MAX bytes, so that rare classes stay cheap in memory and
+// busy ones in time.
+#ifndef LUCID_BIN_H
+#define LUCID_BIN_H
+
+#include "layout.h"
+
+// Number of blocks in a bin.
+static inline unsigned bin_count(const struct heap *heap, unsigned class) {
+    return heap->slots[class] == NULL
+               ? 0
+               : (unsigned)(heap->bins[class].top - heap->slots[class] - 1);
+}
+
+// Fills an empty bin from the class's spans and takes one block out. NULL: no memory.
+void *bin_refill(struct heap *heap, unsigned class);
+
+// Makes room in a full bin: by making it larger or by giving its oldest half back. False: the
+// bin cannot hold anything (no memory for its array); the caller gives the block back directly.
+bool bin_make_room(struct heap *heap, unsigned class, const char *function);
+
+// Gives all blocks of all bins back and lets all held spans go.
+void bin_empty_all(struct heap *heap, const char *function);
+
+// In the child of a fork: marks the blocks in a dead thread's bins as free. Some of them may be
+// marked already, because their thread was giving them back when it was cut off.
+void bin_forget_all(struct heap *heap);
+
+#endif

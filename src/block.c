@@ -1,0 +1,91 @@
+#include "block.h"
+
+#include "bin.h"
+#include "mapping.h"
+#include "panic.h"
+#include "span.h"
+
+static bool bin_holds(const struct heap *heap, unsigned class, const void *pointer) {
+    void **slots = heap->slots[class];
+    if (slots == NULL) {
+        return false;
+    }
+    // Another thread's bin may change while we look; a block that is in it to stay is found.
+    for (void **slot = heap->bins[class].top - 1; slot > slots; slot--) {
+        if (*slot == pointer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_cached(unsigned class, const void *pointer) {
+    for (const struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
+        if (bin_holds(heap, class, pointer)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct block small_block(uint32_t head, const void *pointer, const char *function) {
+    struct run *span = run_at(head);
+    unsigned class = span->class;
+    size_t offset = (uintptr_t)pointer - unit_address(head);
+    unsigned index = sizeclass_index(class, offset);
+    if (index * sizeclass_size(class) != offset) {
+        panic_misuse(function, "pointer into the middle of a block", pointer);
+    }
+    if (index >= atomic_load_explicit(&span->carved, memory_order_relaxed)) {
+        panic_misuse(function, "pointer to a block never handed out", pointer);
+    }
+    const char *free_again = function[0] == 'f' ? "double free of" : "use of the free block";
+    if (span_is_free(span, index)) {
+        panic_misuse(function, free_again, pointer);
+    }
+    if (*block_mark((void *)pointer) == root.fixed.mark && is_cached(class, pointer)) {
+        panic_misuse(function, free_again, pointer);
+    }
+    return (struct block){
+        .kind = BLOCK_SMALL, .head = head, .class = class, .size = sizeclass_size(class)};
+}
+
+static struct block large_block(uint32_t head, const void *pointer, const char *function) {
+    if ((uintptr_t)pointer != unit_address(head)) {
+        panic_misuse(function, "pointer into the middle of a block", pointer);
+    }
+    return (struct block){.kind = BLOCK_LARGE,
+                          .head = head,
+                          .size = align_up(run_at(head)->size, root.fixed.page_size)};
+}
+
+static struct block arena_block(const void *pointer, const char *function) {
+    uint32_t unit = unit_of((uintptr_t)pointer);
+    uint32_t head = unit;
+    enum run_kind kind = run_kind_of(run_load(head));
+    if (kind == RUN_NONE) {
+        head = unit - root.fixed.units[unit].back;
+        kind = run_kind_of(run_load(head));
+    }
+    if (kind == RUN_SPAN) {
+        return small_block(head, pointer, function);
+    }
+    if (kind == RUN_LARGE && unit - head < run_length_of(run_load(head))) {
+        return large_block(head, pointer, function);
+    }
+    panic_misuse(function, "pointer to memory that is not in use", pointer);
+}
+
+struct block block_of(const void *pointer, const char *function) {
+    if ((uintptr_t)pointer % BLOCK_ALIGN != 0) {
+        panic_misuse(function, "unaligned pointer", pointer);
+    }
+    if (in_arena((uintptr_t)pointer)) {
+        return arena_block(pointer, function);
+    }
+    struct mapping mapping;
+    if (mapping_find(pointer, &mapping)) {
+        return (struct block){.kind = BLOCK_MAPPING, .size = mapping.size};
+    }
+    panic_misuse(function, "pointer that lucid never gave out", pointer);
+}

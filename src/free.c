@@ -1,0 +1,95 @@
+#include "free.h"
+
+#include "bin.h"
+#include "export.h"
+#include "fork.h"
+#include "heap.h"
+#include "init.h"
+#include "large.h"
+#include "panic.h"
+#include "span.h"
+
+#include <lucid.h>
+
+static void small_free(void *pointer, unsigned class, const char *function) {
+    struct heap *heap = heap_get();
+    *block_mark(pointer) = root.fixed.mark;
+    if (heap != NULL && (heap->bins[class].top != heap->bins[class].end ||
+                         bin_make_room(heap, class, function))) {
+        *heap->bins[class].top++ = pointer;
+    } else {
+        span_give_all(class, &pointer, 1, function);
+    }
+}
+
+NOINLINE void free_slow(void *pointer, const char *function) {
+    if (pointer == NULL) {
+        return;
+    }
+    if (!init_ready()) {
+        panic_misuse(function, "pointer that lucid never gave out", pointer);
+    }
+    fork_check();
+    struct block block = block_of(pointer, function);
+    if (block.kind == BLOCK_SMALL) {
+        small_free(pointer, block.class, function);
+    } else {
+        large_free(pointer, &block, function);
+    }
+}
+
+EXPORT void lucid_free(void *pointer) {
+    free_fast(pointer, "free");
+}
+STANDARD_NAME(void, free, (void *), lucid_free)
+STANDARD_NAME(void, cfree, (void *), lucid_free)
+
+// realloc may leave a block up to twice as large as asked for; more than that, or less than the
+// size given, is another block's size.
+static void check_size(const struct block *block, const void *pointer, size_t size,
+                       const char *function) {
+    if (size > block->size || (size < block->size / 2 && block->size > 64)) {
+        panic_misuse(function, "wrong size given with", pointer);
+    }
+}
+
+NOINLINE void free_sized_slow(void *pointer, size_t size, const char *function) {
+    if (pointer == NULL) {
+        return;
+    }
+    if (!init_ready()) {
+        panic_misuse(function, "pointer that lucid never gave out", pointer);
+    }
+    fork_check();
+    struct block block = block_of(pointer, function);
+    if (block.kind == BLOCK_SMALL && block.class != sizeclass_of(size == 0 ? 1 : size)) {
+        panic_misuse(function, "wrong size given with", pointer);
+    }
+    check_size(&block, pointer, size, function);
+    free_slow(pointer, function);
+}
+
+EXPORT void lucid_free_sized(void *pointer, size_t size) {
+    if (pointer != NULL && init_ready()) {
+        fork_check();
+        struct block block = block_of(pointer, "free_sized");
+        check_size(&block, pointer, size, "free_sized");
+    }
+    free_fast(pointer, "free_sized");
+}
+STANDARD_NAME(void, free_sized, (void *, size_t), lucid_free_sized)
+
+// An aligned block may lie in a larger class than its size alone asks for.
+EXPORT void lucid_free_aligned_sized(void *pointer, size_t alignment, size_t size) {
+    if (!is_power_of_two(alignment) || !is_aligned((uintptr_t)pointer, alignment)) {
+        panic_misuse("free_aligned_sized", "wrong alignment given with", pointer);
+    }
+    if (pointer != NULL && init_ready()) {
+        fork_check();
+        if (size > block_of(pointer, "free_aligned_sized").size) {
+            panic_misuse("free_aligned_sized", "wrong size given with", pointer);
+        }
+    }
+    free_fast(pointer, "free_aligned_sized");
+}
+STANDARD_NAME(void, free_aligned_sized, (void *, size_t, size_t), lucid_free_aligned_sized)

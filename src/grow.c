@@ -1,0 +1,244 @@
+#include "grow.h"
+
+#include "arena.h"
+#include "os/os.h"
+#include "panic.h"
+#include "pool.h"
+#include "root.h"
+
+#define RECORDS_STEP 4096u // units whose records are opened at once: 64 MiB of 16 KiB units
+#define HOLE_STEP_MIN ((size_t)1 << 20)
+
+static struct root_live *live(void) {
+    return &root.live;
+}
+
+static uintptr_t limit_address(void) {
+    return unit_address((uint32_t)live()->limit);
+}
+
+// Address space for the arena: twice the machine's memory, so that sparse programs fit too, and
+// no more than the process is allowed anyway.
+static size_t wanted_capacity(size_t address_space) {
+    size_t capacity = max_size(os_memory_size() * 2, ARENA_CAPACITY_MIN);
+    capacity = min_size(min_size(capacity, ARENA_CAPACITY_MAX), address_space);
+    return align_down(capacity, UNIT_SIZE * 256);
+}
+
+static size_t meta_room(size_t capacity, size_t address_space) {
+    return address_space == SIZE_MAX ? ((size_t)64 << 20) + capacity / 512
+                                     : max_size(address_space / 32, (size_t)256 << 10);
+}
+
+static bool reserve_tables(size_t capacity, size_t meta) {
+    size_t page = root.fixed.page_size;
+    uint64_t units = capacity >> UNIT_SHIFT;
+    size_t unit_bytes = align_up(units * sizeof(struct unit), page);
+    size_t run_bytes = align_up(units * sizeof(struct run), page);
+    meta = align_up(meta, page);
+    // One page without access at either end: nothing outside can run into the tables.
+    uintptr_t start = (uintptr_t)os_reserve(unit_bytes + run_bytes + meta + 2 * page);
+    if (start == 0) {
+        return false;
+    }
+    start += page;
+    root.fixed.units = (struct unit *)start;
+    root.fixed.runs = (struct run *)(start + unit_bytes);
+    root.fixed.capacity = units;
+    root.fixed.meta_start = start + unit_bytes + run_bytes;
+    root.fixed.meta_end = root.fixed.meta_start + meta;
+    live()->meta_next = live()->meta_committed = root.fixed.meta_start;
+    return true;
+}
+
+static bool open_part(void *table, size_t entry, uint64_t from, uint64_t to) {
+    uintptr_t start = align_down((uintptr_t)table + from * entry, root.fixed.page_size);
+    uintptr_t end = align_up((uintptr_t)table + to * entry, root.fixed.page_size);
+    return os_commit((void *)start, end - start);
+}
+
+// Records of all units below `units` must be accessible before the limit may go there.
+static bool open_records(uint64_t units) {
+    if (units <= live()->committed) {
+        return true;
+    }
+    if (units > root.fixed.capacity) {
+        return false;
+    }
+    uint64_t to = align_up(units, RECORDS_STEP);
+    to = to > root.fixed.capacity ? root.fixed.capacity : to;
+    if (!open_part(root.fixed.units, sizeof(struct unit), live()->committed, to) ||
+        !open_part(root.fixed.runs, sizeof(struct run), live()->committed, to)) {
+        return false;
+    }
+    live()->committed = to;
+    return true;
+}
+
+static void set_limit(uint64_t units) {
+    live()->limit = units;
+    atomic_store_explicit(&live()->reach, units * (UNIT_SIZE / BLOCK_ALIGN),
+                          memory_order_release);
+}
+
+// What is left of the top joins the pool, the units up to `start` become foreign, and the top
+// begins anew there. Records of the units up to start are open.
+static void step_over(uint64_t start) {
+    uint32_t top = (uint32_t)atomic_load(&live()->top);
+    uint32_t limit = (uint32_t)live()->limit;
+    if (top < limit) {
+        run_at(top)->dirty = 0;
+        run_store(top, RUN_FREE, limit - top);
+        atomic_store(&live()->top, limit);
+        pool_insert(top);
+    }
+    run_store(limit, RUN_FOREIGN, (uint32_t)start - limit);
+    atomic_store(&live()->top, start);
+}
+
+// Records for [limit, end) and, when the new piece does not begin at the limit, the step over.
+static bool adopt(uintptr_t start, uintptr_t end) {
+    uint64_t first = (start - root.fixed.base) >> UNIT_SHIFT;
+    uint64_t last = (end - root.fixed.base) >> UNIT_SHIFT;
+    if (first < live()->limit || !open_records(last)) {
+        return false;
+    }
+    if (first != live()->limit) {
+        step_over(first);
+    }
+    set_limit(last);
+    return true;
+}
+
+// Tries the break. Other code may have moved it since, also between our look and our move: only
+// what sbrk says it gave us counts.
+static bool grow_by_break(size_t bytes) {
+    uintptr_t now = os_break();
+    if (now == 0 || now < live()->break_end) {
+        return false; // unknown, or somebody lowered it into our memory: never touch it again
+    }
+    size_t padding = align_up(now, UNIT_SIZE) - now;
+    uintptr_t start = now == live()->break_end ? limit_address() : now + padding;
+    if (unit_of(start) + (bytes >> UNIT_SHIFT) > root.fixed.capacity ||
+        !open_records((start + bytes - root.fixed.base) >> UNIT_SHIFT)) {
+        return false;
+    }
+    uintptr_t before = os_break_grow(start + bytes - now);
+    if (before == 0) {
+        return false;
+    }
+    uintptr_t end = before + (start + bytes - now);
+    start = before == now ? start : align_up(before, UNIT_SIZE);
+    if (!adopt(start, align_down(end, UNIT_SIZE))) {
+        return false; // break_end stays behind, so what was got counts as foreign next time
+    }
+    live()->break_moves += now != live()->break_end || before != now;
+    live()->break_end = end;
+    return true;
+}
+
+// Goes on in a mapping at the first free addresses behind the limit.
+static bool grow_by_mapping(size_t bytes) {
+    uintptr_t start = limit_address();
+    uintptr_t last = root.fixed.base + (root.fixed.capacity << UNIT_SHIFT);
+    size_t hole = HOLE_STEP_MIN;
+    while (bytes <= last - start) {
+        if (!open_records((start + bytes - root.fixed.base) >> UNIT_SHIFT)) {
+            return false;
+        }
+        switch (os_map_at(start, bytes)) {
+        case OS_MAPPED:
+            live()->continued++;
+            live()->break_end = 0; // the limit is beyond the break now
+            return adopt(start, start + bytes);
+        case OS_NO_MEMORY:
+            return false;
+        case OS_OCCUPIED:
+            if (hole > last - start) {
+                return false;
+            }
+            start += hole;
+            hole *= 2;
+        }
+    }
+    return false;
+}
+
+static bool grow_by(size_t bytes) {
+    return (live()->break_end != 0 && grow_by_break(bytes)) || grow_by_mapping(bytes);
+}
+
+bool grow_arena(uint32_t units) {
+    uint64_t free_at_top = live()->limit - atomic_load(&live()->top);
+    size_t whole = (size_t)units << UNIT_SHIFT;
+    size_t step = max_size(ARENA_STEP_MIN, (live()->limit << UNIT_SHIFT) / ARENA_STEP_SHARE);
+    size_t needed = whole - (size_t)(free_at_top << UNIT_SHIFT);
+    step = align_down(step, UNIT_SIZE);
+    // A generous step, then only what the request needs at the limit, then all of it elsewhere.
+    if (needed < step && grow_by(step) && live()->limit - atomic_load(&live()->top) >= units) {
+        return true;
+    }
+    free_at_top = live()->limit - atomic_load(&live()->top);
+    if (free_at_top < units && grow_by(whole - (size_t)(free_at_top << UNIT_SHIFT)) &&
+        live()->limit - atomic_load(&live()->top) >= units) {
+        return true;
+    }
+    // The piece may have landed behind a hole, too short on its own.
+    free_at_top = live()->limit - atomic_load(&live()->top);
+    return free_at_top >= units || (grow_by(whole - (size_t)(free_at_top << UNIT_SHIFT)) &&
+                                    live()->limit - atomic_load(&live()->top) >= units);
+}
+
+// Without a usable break the arena begins where the kernel likes to place a mapping, with room
+// behind it as far as there is any.
+static uintptr_t base_without_break(void) {
+    for (size_t room = root.fixed.capacity << UNIT_SHIFT; room >= ARENA_STEP_MIN; room /= 4) {
+        void *probe = os_reserve(room + UNIT_SIZE);
+        if (probe != NULL) {
+            (void)os_unmap(probe, room + UNIT_SIZE);
+            return align_up((uintptr_t)probe, UNIT_SIZE);
+        }
+    }
+    return 0;
+}
+
+static bool choose_base(void) {
+    uintptr_t now = os_break();
+    root.fixed.break_start = now;
+    live()->break_end = now;
+    uintptr_t first = now != 0 ? align_up(now, UNIT_SIZE) : base_without_break();
+    if (first == 0) {
+        return false;
+    }
+    // Unit 0 is the one below the first, so that the number 0 is free to mean none.
+    root.fixed.base = first - UNIT_SIZE;
+    atomic_store(&live()->top, 1);
+    live()->limit = 1;
+    return true;
+}
+
+static bool reserve_as_much_as_possible(void) {
+    size_t address_space = os_address_space_limit();
+    size_t capacity = wanted_capacity(address_space);
+    while (capacity >= UNIT_SIZE * 256) {
+        if (reserve_tables(capacity, meta_room(capacity, address_space))) {
+            return true;
+        }
+        address_space = capacity; // a limit that getrlimit does not show
+        capacity = align_down(capacity / 4, UNIT_SIZE * 256);
+    }
+    return false;
+}
+
+bool grow_init(void) {
+    root.fixed.page_size = (uint32_t)os_page_size();
+    if (root.fixed.page_size > UNIT_SIZE) {
+        panic_broken("this machine's pages are larger than this build of lucid can manage; "
+                     "page size",
+                     root.fixed.page_size);
+    }
+    if (root.fixed.units == NULL && !reserve_as_much_as_possible()) {
+        return false;
+    }
+    return choose_base() && grow_arena(1);
+}

@@ -1,0 +1,43 @@
+#include "init.h"
+
+#include "arena.h"
+#include "options.h"
+#include "os/os.h"
+#include "text.h"
+
+static void complain(const char *sentence) {
+    char buffer[400];
+    struct text line = text_begin(buffer, sizeof(buffer));
+    text_add(&line, os_program_name());
+    text_add_char(&line, '(');
+    text_add_number(&line, os_process_id());
+    text_add(&line, ") lucid: ");
+    text_add(&line, sentence);
+    text_add_char(&line, '\n');
+    os_write(2, buffer, line.length);
+}
+
+static bool init_locked(void) {
+    if (!arena_init()) {
+        return false;
+    }
+    root.fixed.mark = os_random();
+    root.fixed.start_time = os_realtime_seconds();
+    root.fixed.start_ms = os_now_ms();
+    for (unsigned class = 0; class < CLASS_COUNT; class++) {
+        root.fixed.classes[class] = sizeclass_table[class];
+    }
+    const char *text = os_is_secure() ? NULL : os_environment("LUCID_OPTIONS");
+    options_read(&root.live.options, text, complain);
+    // If the kernel refuses, the page stays writable: less protection, no less function.
+    (void)os_make_readonly(&root.fixed, sizeof(root.fixed));
+    atomic_store_explicit(&root.live.ready, 1, memory_order_release);
+    return true;
+}
+
+COLD bool init_slow(void) {
+    os_lock(&root.live.init_lock);
+    bool ready = atomic_load(&root.live.ready) != 0 || init_locked();
+    os_unlock(&root.live.init_lock);
+    return ready;
+}

@@ -1,0 +1,75 @@
+#include "large.h"
+
+#include "arena.h"
+#include "mapping.h"
+#include "options.h"
+#include "os/os.h"
+#include "panic.h"
+#include "purge.h"
+
+static uint32_t units_for(size_t size) {
+    return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
+}
+
+static size_t mapping_threshold(void) {
+    return root.live.options.value[OPTION_MMAP_THRESHOLD];
+}
+
+static void *run_new(size_t size, size_t alignment, bool zero) {
+    uint32_t head = arena_take(units_for(size), alignment, RUN_LARGE, zero);
+    if (head == 0) {
+        return NULL;
+    }
+    run_at(head)->size = size;
+    run_at(head)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    return (void *)unit_address(head);
+}
+
+void *large_new(size_t size, size_t alignment, bool zero) {
+    void *block = NULL;
+    if (size > PTRDIFF_MAX) {
+        return NULL;
+    }
+    if (size <= mapping_threshold() && alignment <= mapping_threshold()) {
+        block = run_new(size, alignment, zero);
+    }
+    return block != NULL ? block : mapping_new(size, alignment);
+}
+
+void large_free(void *pointer, const struct block *block, const char *function) {
+    if (block->kind == BLOCK_MAPPING) {
+        if (!mapping_free(pointer)) {
+            panic_misuse(function, "double free of", pointer);
+        }
+        return;
+    }
+    if (!arena_free_large(block->head)) {
+        panic_misuse(function, "double free of", pointer);
+    }
+    purge_after_free();
+}
+
+static void *run_resize(void *pointer, const struct block *block, size_t size) {
+    uint32_t units = units_for(size);
+    uint32_t length = run_length_of(run_load(block->head));
+    if (size <= SMALL_MAX || size > mapping_threshold()) {
+        return NULL;
+    }
+    if (units < length) {
+        arena_shrink(block->head, units);
+    } else if (units > length && !arena_extend(block->head, units)) {
+        return NULL;
+    }
+    run_at(block->head)->size = size;
+    return pointer;
+}
+
+void *large_resize(void *pointer, const struct block *block, size_t size) {
+    if (block->kind == BLOCK_LARGE) {
+        return run_resize(pointer, block, size);
+    }
+    if (size <= mapping_threshold() / 2) {
+        return NULL; // it belongs into the arena now
+    }
+    return mapping_resize(pointer, size);
+}

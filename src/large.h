@@ -1,0 +1,17 @@
+// Blocks above the size classes: runs of units in the arena, or mappings of their own.
+#ifndef LUCID_LARGE_H
+#define LUCID_LARGE_H
+
+#include "block.h"
+
+// A block of `size` bytes at a multiple of `alignment` (a power of two); with `zero` its bytes
+// are zero. NULL: no memory. pre: size > 0.
+void *large_new(size_t size, size_t alignment, bool zero);
+
+// Gives a large block or a mapping back. pre: `block` came from block_of(pointer).
+void large_free(void *pointer, const struct block *block, const char *function);
+
+// Changes the size without copying. Returns where the block is now; NULL: it has to be copied.
+void *large_resize(void *pointer, const struct block *block, size_t size);
+
+#endif

@@ -1,0 +1,193 @@
+#include "mapping.h"
+
+#include "os/os.h"
+#include "root.h"
+
+static struct mapping_table *table(void) {
+    return &root.live.mappings;
+}
+
+static uint32_t hash(uint64_t address, uint32_t capacity) {
+    return (uint32_t)((address >> 12) * 0x9e3779b97f4a7c15u >> 32) & (capacity - 1);
+}
+
+// The entry of an address, or the empty one where it would go. pre: lock held, capacity > 0.
+static struct mapping *slot_of(struct mapping *entries, uint32_t capacity, uint64_t address) {
+    uint32_t i = hash(address, capacity);
+    while (entries[i].address != 0 && entries[i].address != address) {
+        i = (i + 1) & (capacity - 1);
+    }
+    return &entries[i];
+}
+
+static size_t table_bytes(uint32_t capacity) {
+    return align_up(capacity * sizeof(struct mapping), root.fixed.page_size);
+}
+
+// pre: lock held. Readers outside may be copying the old table; it stays whole until it is gone.
+static bool make_room(void) {
+    struct mapping_table *t = table();
+    if (t->count * 2 < t->capacity) {
+        return true;
+    }
+    uint32_t capacity = t->capacity == 0 ? 64 : t->capacity * 2;
+    struct mapping *entries = os_map(table_bytes(capacity));
+    if (entries == NULL) {
+        return t->count + 1 < t->capacity; // slower, still right
+    }
+    for (uint32_t i = 0; i < t->capacity; i++) {
+        if (t->entries[i].address != 0) {
+            *slot_of(entries, capacity, t->entries[i].address) = t->entries[i];
+        }
+    }
+    struct mapping *old = t->entries;
+    uint32_t old_capacity = t->capacity;
+    t->entries = entries;
+    t->capacity = capacity;
+    if (old != NULL) {
+        (void)os_unmap(old, table_bytes(old_capacity));
+    }
+    return true;
+}
+
+// pre: lock held, count < capacity.
+static void insert(const struct mapping *mapping) {
+    *slot_of(table()->entries, table()->capacity, mapping->address) = *mapping;
+    table()->count++;
+    table()->bytes += mapping->length;
+}
+
+static bool record(const struct mapping *mapping) {
+    os_lock(&table()->lock);
+    bool room = make_room();
+    if (room) {
+        insert(mapping);
+    }
+    os_unlock(&table()->lock);
+    return room;
+}
+
+// pre: lock held. Entries behind the hole move up so that no search stops early.
+static void erase(struct mapping *entry) {
+    struct mapping_table *t = table();
+    t->count--;
+    t->bytes -= entry->length;
+    uint32_t hole = (uint32_t)(entry - t->entries);
+    uint32_t i = hole;
+    for (;;) {
+        i = (i + 1) & (t->capacity - 1);
+        if (t->entries[i].address == 0) {
+            break;
+        }
+        uint32_t home = hash(t->entries[i].address, t->capacity);
+        if (((i - home) & (t->capacity - 1)) >= ((i - hole) & (t->capacity - 1))) {
+            t->entries[hole] = t->entries[i];
+            hole = i;
+        }
+    }
+    t->entries[hole] = (struct mapping){.address = 0};
+}
+
+// Takes an address's entry out of the table.
+static bool forget(const void *block, struct mapping *found) {
+    os_lock(&table()->lock);
+    struct mapping *entry = NULL;
+    if (table()->capacity > 0) {
+        entry = slot_of(table()->entries, table()->capacity, (uintptr_t)block);
+    }
+    bool known = entry != NULL && entry->address != 0 && block != NULL;
+    if (known) {
+        *found = *entry;
+        erase(entry);
+    }
+    os_unlock(&table()->lock);
+    return known;
+}
+
+void *mapping_new(size_t size, size_t alignment) {
+    size_t page = root.fixed.page_size;
+    size_t length = align_up(size, page);
+    size_t spare = alignment > page ? alignment - page : 0;
+    if (length < size || length + spare < length || length + spare > PTRDIFF_MAX) {
+        return NULL;
+    }
+    uintptr_t start = (uintptr_t)os_map(length + spare);
+    if (start == 0) {
+        return NULL;
+    }
+    uintptr_t address = align_up(start, alignment > page ? alignment : page);
+    // Cut off what the alignment did not need; a piece the kernel will not take back stays part
+    // of the mapping.
+    uintptr_t end = start + length + spare;
+    if (address > start && os_unmap((void *)start, address - start)) {
+        start = address;
+    }
+    if (end > address + length && os_unmap((void *)(address + length), end - address - length)) {
+        end = address + length;
+    }
+    struct mapping mapping = {
+        .address = address, .size = end - address, .start = start, .length = end - start,
+        .asked = size,
+    };
+    if (!record(&mapping)) {
+        (void)os_unmap((void *)start, end - start);
+        return NULL;
+    }
+    return (void *)address;
+}
+
+bool mapping_find(const void *block, struct mapping *found) {
+    bool known = false;
+    os_lock(&table()->lock);
+    if (table()->capacity > 0 && block != NULL) {
+        *found = *slot_of(table()->entries, table()->capacity, (uintptr_t)block);
+        known = found->address != 0;
+    }
+    os_unlock(&table()->lock);
+    return known;
+}
+
+bool mapping_free(const void *block) {
+    struct mapping mapping;
+    if (!forget(block, &mapping)) {
+        return false;
+    }
+    if (!os_unmap((void *)mapping.start, mapping.length)) {
+        // Out of mappings: at least its memory goes back. The address space stays used.
+        (void)os_purge((void *)mapping.start, mapping.length);
+    }
+    return true;
+}
+
+// The lock is kept over the system call: a mapping that is in no table while it moves could not
+// be put back if the table had no room for it afterwards.
+void *mapping_resize(const void *block, size_t size) {
+    size_t length = align_up(size, root.fixed.page_size);
+    if (length < size || length > PTRDIFF_MAX || block == NULL || table()->capacity == 0) {
+        return NULL;
+    }
+    void *result = NULL;
+    os_lock(&table()->lock);
+    struct mapping *entry = slot_of(table()->entries, table()->capacity, (uintptr_t)block);
+    if (entry->address != 0) {
+        struct mapping mapping = *entry;
+        size_t front = mapping.address - mapping.start;
+        void *start = os_remap((void *)mapping.start, mapping.length, front + length);
+        if (start != NULL) {
+            erase(entry);
+            mapping.start = (uintptr_t)start;
+            mapping.address = mapping.start + front;
+            mapping.length = front + length;
+            mapping.size = length;
+            mapping.asked = size;
+            insert(&mapping);
+            result = (void *)mapping.address;
+        }
+    }
+    os_unlock(&table()->lock);
+    return result;
+}
+
+void mapping_after_fork(void) {
+    atomic_store(&table()->lock, 0);
+}

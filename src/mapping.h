@@ -1,0 +1,25 @@
+// Mappings: blocks so large that each has an mmap of its own. They are found through a hash
+// table of their addresses, which readers can copy.
+//
+// Invariant: entries in use == count, sum of their lengths == bytes, count * 2 <= capacity.
+#ifndef LUCID_MAPPING_H
+#define LUCID_MAPPING_H
+
+#include "layout.h"
+
+// A block of at least `size` zeroed bytes at a multiple of `alignment`. NULL: no memory.
+void *mapping_new(size_t size, size_t alignment);
+
+// Looks an address up. False: it is not the start of a mapping.
+bool mapping_find(const void *block, struct mapping *found);
+
+// Ends a mapping. False: there is none at this address (nothing was done).
+bool mapping_free(const void *block);
+
+// Makes a mapping hold `size` bytes, moving it if needed. Returns its address, NULL if that is
+// not possible; the block is then as it was.
+void *mapping_resize(const void *block, size_t size);
+
+void mapping_after_fork(void);
+
+#endif

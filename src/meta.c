@@ -1,0 +1,64 @@
+#include "meta.h"
+
+#include "os/os.h"
+#include "root.h"
+
+#include <string.h>
+
+#define META_SHIFT_MIN 6u
+#define META_STEP ((size_t)128 << 10)
+
+static unsigned size_shift(size_t size) {
+    return size <= ((size_t)1 << META_SHIFT_MIN) ? META_SHIFT_MIN : bit_highest(size - 1) + 1;
+}
+
+// pre: the heap lock is held.
+static void *bump(size_t size) {
+    struct root_live *live = &root.live;
+    if (size > root.fixed.meta_end - live->meta_next) {
+        return NULL;
+    }
+    uintptr_t end = live->meta_next + size;
+    if (end > live->meta_committed) {
+        size_t step = min_size(align_up(max_size(end - live->meta_committed, META_STEP),
+                                        root.fixed.page_size),
+                               root.fixed.meta_end - live->meta_committed);
+        if (!os_commit((void *)live->meta_committed, step)) {
+            return NULL;
+        }
+        live->meta_committed += step;
+    }
+    void *memory = (void *)live->meta_next;
+    live->meta_next = end;
+    return memory;
+}
+
+void *meta_take(size_t size) {
+    unsigned shift = size_shift(size);
+    unsigned slot = shift - META_SHIFT_MIN;
+    os_lock(&root.live.meta_lock);
+    void *memory = root.live.meta_free[slot];
+    if (memory != NULL) {
+        memcpy(&root.live.meta_free[slot], memory, sizeof(void *));
+    } else {
+        memory = bump((size_t)1 << shift);
+        size = memory != NULL ? 0 : size; // fresh memory is zero already
+    }
+    os_unlock(&root.live.meta_lock);
+    if (memory != NULL && size != 0) {
+        memset(memory, 0, size);
+    }
+    return memory;
+}
+
+void meta_give(void *memory, size_t size) {
+    unsigned slot = size_shift(size) - META_SHIFT_MIN;
+    os_lock(&root.live.meta_lock);
+    memcpy(memory, &root.live.meta_free[slot], sizeof(void *));
+    root.live.meta_free[slot] = memory;
+    os_unlock(&root.live.meta_lock);
+}
+
+void meta_after_fork(void) {
+    atomic_store(&root.live.meta_lock, 0);
+}

@@ -1,0 +1,135 @@
+#include "pool.h"
+
+#include "panic.h"
+#include "root.h"
+
+static struct pool *pool(void) {
+    return &root.live.pool;
+}
+
+static uint32_t length_at(uint32_t head) {
+    return run_length_of(run_load(head));
+}
+
+static uint32_t priority(uint32_t head) {
+    return head * 0x9e3779b1u;
+}
+
+static bool sorts_before(uint32_t a, uint32_t b) {
+    uint32_t a_length = length_at(a);
+    uint32_t b_length = length_at(b);
+    return a_length != b_length ? a_length < b_length : a < b;
+}
+
+static void tree_insert(uint32_t *link, uint32_t head) {
+    while (*link != 0 && priority(*link) >= priority(head)) {
+        link = sorts_before(head, *link) ? &run_at(*link)->left : &run_at(*link)->right;
+    }
+    // Split what hangs here around the new node.
+    uint32_t current = *link;
+    uint32_t *left = &run_at(head)->left;
+    uint32_t *right = &run_at(head)->right;
+    *link = head;
+    while (current != 0) {
+        if (sorts_before(current, head)) {
+            *left = current;
+            left = &run_at(current)->right;
+            current = *left;
+        } else {
+            *right = current;
+            right = &run_at(current)->left;
+            current = *right;
+        }
+    }
+    *left = 0;
+    *right = 0;
+}
+
+static void tree_remove(uint32_t *link, uint32_t head) {
+    while (*link != head) {
+        check(*link != 0, "free run is not in its tree", head);
+        link = sorts_before(head, *link) ? &run_at(*link)->left : &run_at(*link)->right;
+    }
+    uint32_t a = run_at(head)->left;
+    uint32_t b = run_at(head)->right;
+    while (a != 0 && b != 0) {
+        if (priority(a) >= priority(b)) {
+            *link = a;
+            link = &run_at(a)->right;
+            a = *link;
+        } else {
+            *link = b;
+            link = &run_at(b)->left;
+            b = *link;
+        }
+    }
+    *link = a != 0 ? a : b;
+}
+
+// The shortest run of at least `units`, the lowest address among equals.
+static uint32_t tree_best_fit(uint32_t node, uint32_t units) {
+    uint32_t best = 0;
+    while (node != 0) {
+        if (length_at(node) >= units) {
+            best = node;
+            node = run_at(node)->left;
+        } else {
+            node = run_at(node)->right;
+        }
+    }
+    return best;
+}
+
+static uint32_t *tree_of(uint32_t head) {
+    return &pool()->tree[run_at(head)->dirty != 0];
+}
+
+void pool_insert(uint32_t head) {
+    uint32_t length = length_at(head);
+    run_at(head + length - 1)->prev = head;
+    pool()->free_units += length;
+    pool()->dirty_units += run_at(head)->dirty;
+    tree_insert(tree_of(head), head);
+}
+
+void pool_remove(uint32_t head) {
+    pool()->free_units -= length_at(head);
+    pool()->dirty_units -= run_at(head)->dirty;
+    tree_remove(tree_of(head), head);
+}
+
+uint32_t pool_take(uint32_t units) {
+    uint32_t head = tree_best_fit(pool()->tree[1], units);
+    if (head == 0) {
+        head = tree_best_fit(pool()->tree[0], units);
+    }
+    if (head != 0) {
+        pool_remove(head);
+    }
+    return head;
+}
+
+uint32_t pool_run_before(uint32_t unit) {
+    if (unit <= 1) {
+        return 0;
+    }
+    uint32_t head = run_at(unit - 1)->prev;
+    if (head == 0 || head >= unit) {
+        return 0;
+    }
+    uint64_t shape = run_load(head);
+    return run_kind_of(shape) == RUN_FREE && head + run_length_of(shape) == unit ? head : 0;
+}
+
+uint32_t pool_largest_dirty(void) {
+    uint32_t node = pool()->tree[1];
+    while (node != 0 && run_at(node)->right != 0) {
+        node = run_at(node)->right;
+    }
+    return node;
+}
+
+void pool_reset(void) {
+    pool()->tree[0] = pool()->tree[1] = 0;
+    pool()->free_units = pool()->dirty_units = 0;
+}

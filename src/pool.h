@@ -1,0 +1,34 @@
+// The pool: runs of units that are free again, kept in two trees by length and then address, so
+// that the best fit with the lowest address is found in O(log n). Runs with dirty units are
+// tried first: reusing them costs no page fault.
+//
+// The trees are treaps whose priorities are a hash of the unit number (Seidel and Aragon,
+// "Randomized Search Trees", 1996); they live in the run records and can be rebuilt from the
+// tiling of the arena at any time.
+//
+// All functions: pre: root.live.pool.lock is held.
+#ifndef LUCID_POOL_H
+#define LUCID_POOL_H
+
+#include "layout.h"
+
+// Takes a run of at least `units` units out of the trees. Returns its head or 0; its shape stays
+// RUN_FREE until the caller changes it.
+uint32_t pool_take(uint32_t units);
+
+// Puts a run in that is already RUN_FREE, has its units marked and its `dirty` counted.
+void pool_insert(uint32_t head);
+
+// Takes a given free run out.
+void pool_remove(uint32_t head);
+
+// The free run that ends just before `unit`, or 0.
+uint32_t pool_run_before(uint32_t unit);
+
+// The longest run with dirty units, or 0.
+uint32_t pool_largest_dirty(void);
+
+// Forgets all runs; the caller inserts them again.
+void pool_reset(void);
+
+#endif

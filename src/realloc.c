@@ -1,0 +1,90 @@
+// realloc, reallocarray and malloc_usable_size.
+#include "alloc.h"
+#include "export.h"
+#include "fork.h"
+#include "free.h"
+#include "init.h"
+#include "large.h"
+#include "panic.h"
+
+#include <errno.h>
+#include <lucid.h>
+#include <string.h>
+
+// A small block stays where it is unless it would waste more than half of itself.
+static bool stays(const struct block *block, size_t size) {
+    return size <= block->size && (size > block->size / 2 || block->size <= 64);
+}
+
+static void *move(void *pointer, const struct block *block, size_t size) {
+    void *copy = alloc_fast(size);
+    if (copy == NULL) {
+        return NULL; // errno is ENOMEM; the old block is as it was
+    }
+    memcpy(copy, pointer, min_size(block->size, size));
+    free_fast(pointer, "realloc");
+    return copy;
+}
+
+static void *resize(void *pointer, size_t size) {
+    if (!init_ready()) {
+        panic_misuse("realloc", "pointer that lucid never gave out", pointer);
+    }
+    fork_check();
+    struct block block = block_of(pointer, "realloc");
+    if (size > PTRDIFF_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (block.kind == BLOCK_SMALL) {
+        if (stays(&block, size)) {
+            return pointer;
+        }
+    } else {
+        void *resized = large_resize(pointer, &block, size);
+        if (resized != NULL) {
+            return resized;
+        }
+    }
+    int saved = errno;
+    void *moved = move(pointer, &block, size);
+    if (moved == NULL && size <= block.size) {
+        errno = saved;
+        return pointer; // no memory for a smaller copy: the large one serves
+    }
+    return moved;
+}
+
+EXPORT void *lucid_realloc(void *pointer, size_t size) {
+    if (pointer == NULL) {
+        return alloc_fast(size);
+    }
+    if (size == 0) {
+        free_fast(pointer, "realloc");
+        return NULL;
+    }
+    return resize(pointer, size);
+}
+STANDARD_NAME(void *, realloc, (void *, size_t), lucid_realloc)
+
+EXPORT void *lucid_reallocarray(void *pointer, size_t count, size_t size) {
+    size_t bytes;
+    if (unlikely(__builtin_mul_overflow(count, size, &bytes))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return lucid_realloc(pointer, bytes);
+}
+STANDARD_NAME(void *, reallocarray, (void *, size_t, size_t), lucid_reallocarray)
+
+EXPORT size_t lucid_malloc_usable_size(void *pointer) {
+    if (pointer == NULL) {
+        return 0;
+    }
+    if (!init_ready()) {
+        panic_misuse("malloc_usable_size", "pointer that lucid never gave out", pointer);
+    }
+    fork_check();
+    return block_of(pointer, "malloc_usable_size").size;
+}
+STANDARD_NAME(size_t, malloc_usable_size, (void *), lucid_malloc_usable_size)

@@ -1,0 +1,378 @@
+#include "span.h"
+
+#include "arena.h"
+#include "os/os.h"
+#include "panic.h"
+#include "root.h"
+#include "spanstate.h"
+
+static struct class_list *list_of(unsigned class) {
+    return &root.live.lists[class];
+}
+
+static uint32_t blocks_of(const struct run *span) {
+    return sizeclass_table[span->class].blocks;
+}
+
+// ---- lists; pre: the list's lock is held --------------------------------------------------------
+
+static void list_push(struct class_list *list, uint32_t head) {
+    run_at(head)->next = list->head;
+    run_at(head)->prev = 0;
+    if (list->head != 0) {
+        run_at(list->head)->prev = head;
+    }
+    list->head = head;
+    list->count++;
+}
+
+static void list_unlink(struct class_list *list, uint32_t head) {
+    struct run *span = run_at(head);
+    if (span->prev != 0) {
+        run_at(span->prev)->next = span->next;
+    } else {
+        list->head = span->next;
+    }
+    if (span->next != 0) {
+        run_at(span->next)->prev = span->prev;
+    }
+    list->count--;
+}
+
+// ---- life ---------------------------------------------------------------------------------------
+
+static void free_words_clear(struct run *span, unsigned blocks) {
+    for (unsigned word = 0; word < (blocks + 63) / 64; word++) {
+        atomic_store_explicit(&span->free[word], 0, memory_order_relaxed);
+    }
+}
+
+static uint32_t span_create(unsigned class) {
+    const struct sizeclass *row = &sizeclass_table[class];
+    uint32_t head = arena_take(row->units, UNIT_SIZE, RUN_BUSY, false);
+    if (head == 0) {
+        return 0;
+    }
+    struct run *span = run_at(head);
+    free_words_clear(span, row->blocks);
+    atomic_store_explicit(&span->carved, 0, memory_order_relaxed);
+    span->class = (uint16_t)class;
+    span->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    atomic_store_explicit(&span->state, span_state(SPAN_HELD, row->blocks), memory_order_relaxed);
+    run_store(head, RUN_SPAN, row->units);
+    for (uint32_t i = 0; i < row->units; i++) {
+        root.fixed.units[head + i].bin = (uint16_t)(class * sizeof(struct bin));
+    }
+    (void)__atomic_fetch_add(&list_of(class)->spans, 1, __ATOMIC_RELAXED);
+    return head;
+}
+
+// pre: held, not listed, count == blocks: nothing of it is out.
+static void span_destroy(uint32_t head) {
+    struct run *span = run_at(head);
+    const struct sizeclass *row = &sizeclass_table[span->class];
+    span_check(head);
+    (void)__atomic_fetch_sub(&list_of(span->class)->spans, 1, __ATOMIC_RELAXED);
+    size_t touched = (size_t)atomic_load_explicit(&span->carved, memory_order_relaxed) * row->size;
+    uint32_t dirty = (uint32_t)((touched + UNIT_SIZE - 1) >> UNIT_SHIFT);
+    // What was dirty when the span was made may still be so beyond what it carved.
+    arena_give(head, span->dirty > 0 ? row->units : dirty);
+}
+
+static uint32_t listed_to_held(unsigned class) {
+    struct class_list *list = list_of(class);
+    if (__atomic_load_n(&list->head, __ATOMIC_RELAXED) == 0) {
+        return 0;
+    }
+    os_lock(&list->lock);
+    uint32_t head = list->head;
+    while (head != 0 && !span_listed_to_held(&run_at(head)->state)) {
+        head = run_at(head)->next; // empty: the giver that claimed it is about to take it off
+    }
+    if (head != 0) {
+        list_unlink(list, head);
+    }
+    os_unlock(&list->lock);
+    return head;
+}
+
+uint32_t span_acquire(unsigned class) {
+    uint32_t head = listed_to_held(class);
+    return head != 0 ? head : span_create(class);
+}
+
+// Returns false when the span became empty while it was being listed; it is then still held.
+static bool held_to_listed(uint32_t head) {
+    struct run *span = run_at(head);
+    struct class_list *list = list_of(span->class);
+    os_lock(&list->lock);
+    list_push(list, head);
+    bool listed = span_held_to_listed(&span->state, blocks_of(span));
+    if (!listed) {
+        list_unlink(list, head);
+    }
+    os_unlock(&list->lock);
+    return listed;
+}
+
+void span_release(uint32_t head) {
+    struct run *span = run_at(head);
+    for (;;) {
+        uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
+        check((state & SPAN_HELD) != 0, "span released that nobody holds, unit", head);
+        if (state & SPAN_LISTED) { // a giver found a listed span empty
+            struct class_list *list = list_of(span->class);
+            os_lock(&list->lock);
+            list_unlink(list, head);
+            span_unlist(&span->state);
+            os_unlock(&list->lock);
+        } else if (span_count(state) == (int32_t)blocks_of(span)) {
+            span_destroy(head);
+            return;
+        } else if (span_count(state) <= 0) {
+            if (span_held_to_full(&span->state)) {
+                return;
+            }
+        } else if (held_to_listed(head)) {
+            return;
+        }
+    }
+}
+
+// ---- taking -------------------------------------------------------------------------------------
+
+static unsigned emit_word(uintptr_t start, size_t size, unsigned first, uint64_t mask,
+                          void **out) {
+    unsigned count = 0;
+    while (mask != 0) { // highest first, so that the lowest address is popped first
+        unsigned bit = bit_highest(mask);
+        mask &= ~((uint64_t)1 << bit);
+        out[count++] = (void *)(start + (first + bit) * size);
+    }
+    return count;
+}
+
+// The lowest `want` set bits of a word; all of them if there are fewer.
+static uint64_t lowest_bits(uint64_t word, unsigned want) {
+    uint64_t rest = word;
+    for (; want > 0 && rest != 0; want--) {
+        rest &= rest - 1;
+    }
+    return word & ~rest;
+}
+
+static uint64_t take_word(_Atomic uint64_t *word, unsigned want, bool alone) {
+    uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+    if (seen == 0) {
+        return 0;
+    }
+    uint64_t mine = bit_count(seen) <= want ? seen : lowest_bits(seen, want);
+    if (alone) {
+        atomic_store_explicit(word, seen & ~mine, memory_order_relaxed);
+    } else {
+        // Only the holder clears bits, so what we saw set is still set.
+        (void)atomic_fetch_and_explicit(word, ~mine, memory_order_acq_rel);
+    }
+    return mine;
+}
+
+// Blocks that were never handed out, as many as end on the page the first one begins on.
+static unsigned carve(struct run *span, uint32_t head, unsigned want, void **out) {
+    const struct sizeclass *row = &sizeclass_table[span->class];
+    unsigned carved = atomic_load_explicit(&span->carved, memory_order_relaxed);
+    size_t page = root.fixed.page_size;
+    size_t end = align_up((size_t)carved * row->size + 1, page);
+    unsigned until = (unsigned)min_size(max_size(end / row->size, carved + 1), row->blocks);
+    unsigned count = (unsigned)min_size(until - carved, want);
+    uintptr_t start = unit_address(head) + (size_t)carved * row->size;
+    for (unsigned i = 0; i < count; i++) {
+        out[i] = (void *)(start + (count - 1 - i) * row->size);
+    }
+    atomic_store_explicit(&span->carved, (uint16_t)(carved + count), memory_order_relaxed);
+    return count;
+}
+
+unsigned span_take(uint32_t head, unsigned want, void **out) {
+    struct run *span = run_at(head);
+    const struct sizeclass *row = &sizeclass_table[span->class];
+    bool alone = os_single_threaded();
+    unsigned carved = atomic_load_explicit(&span->carved, memory_order_relaxed);
+    unsigned taken = 0;
+    for (unsigned word = 0; word * 64 < carved && taken < want; word++) {
+        uint64_t mask = take_word(&span->free[word], want - taken, alone);
+        taken += emit_word(unit_address(head), row->size, word * 64, mask, out + taken);
+    }
+    if (taken == 0 && carved < row->blocks) {
+        taken = carve(span, head, want, out);
+    }
+    if (taken > 0) {
+        span_held_take(&span->state, taken, alone);
+    }
+    return taken;
+}
+
+void *span_take_one(unsigned class) {
+    void *block = NULL;
+    uint32_t head = 0;
+    while (block == NULL) {
+        head = span_acquire(class);
+        if (head == 0) {
+            return NULL;
+        }
+        if (span_take(head, 1, &block) == 0) {
+            block = NULL; // a late giver has set the count but somebody took the bits
+        }
+        span_release(head);
+    }
+    return block;
+}
+
+// ---- giving -------------------------------------------------------------------------------------
+
+// Everything a giver needs to know about one span, looked up once for a row of blocks in it.
+struct target {
+    struct run *span;
+    uint32_t head;
+    uintptr_t start;
+    uintptr_t end;
+};
+
+static struct target target_of(unsigned class, const void *block, const char *function) {
+    uint32_t unit = unit_of((uintptr_t)block);
+    if (root.fixed.units[unit].bin != class * sizeof(struct bin)) {
+        panic_misuse(function, "double free (its span is gone) of", block);
+    }
+    uint32_t head = unit - root.fixed.units[unit].back;
+    return (struct target){
+        .span = run_at(head),
+        .head = head,
+        .start = unit_address(head),
+        .end = unit_address(head + sizeclass_table[class].units),
+    };
+}
+
+static unsigned index_of(unsigned class, const struct target *target, const void *block,
+                         const char *function) {
+    size_t offset = (uintptr_t)block - target->start;
+    unsigned index = sizeclass_index(class, offset);
+    if (unlikely(index * sizeclass_size(class) != offset)) {
+        panic_misuse(function, "pointer into the middle of a block", block);
+    }
+    if (unlikely(index >= atomic_load_explicit(&target->span->carved, memory_order_relaxed))) {
+        panic_misuse(function, "pointer to a block never handed out", block);
+    }
+    return index;
+}
+
+static void set_bits(const struct target *target, unsigned word, uint64_t mask, bool alone,
+                     unsigned class, const char *function) {
+    _Atomic uint64_t *free = &target->span->free[word];
+    uint64_t old;
+    if (alone) {
+        old = atomic_load_explicit(free, memory_order_relaxed);
+        atomic_store_explicit(free, old | mask, memory_order_relaxed);
+    } else {
+        old = atomic_fetch_or_explicit(free, mask, memory_order_acq_rel);
+    }
+    if (unlikely(old & mask)) {
+        unsigned index = word * 64 + bit_lowest(old & mask);
+        panic_misuse(function, "double free of",
+                     (void *)(target->start + index * sizeclass_size(class)));
+    }
+}
+
+// One word's worth: blocks[0] lies in the target; returns how many in a row lie in its word.
+static unsigned give_word(unsigned class, const struct target *target, void *const *blocks,
+                          unsigned count, bool alone, const char *function) {
+    unsigned word = index_of(class, target, blocks[0], function) / 64;
+    uintptr_t first = target->start + (size_t)word * 64 * sizeclass_size(class);
+    uintptr_t last = first + 64 * sizeclass_size(class);
+    last = last < target->end ? last : target->end;
+    uint64_t mask = 0;
+    unsigned given = 0;
+    while (given < count && (uintptr_t)blocks[given] - first < last - first) {
+        uint64_t bit = (uint64_t)1 << index_of(class, target, blocks[given], function) % 64;
+        if (unlikely(mask & bit)) {
+            panic_misuse(function, "double free of", blocks[given]);
+        }
+        mask |= bit;
+        given++;
+    }
+    set_bits(target, word, mask, alone, class, function);
+    return given;
+}
+
+void span_give_all(unsigned class, void *const *blocks, unsigned count, const char *function) {
+    bool alone = os_single_threaded();
+    for (unsigned done = 0; done < count;) {
+        struct target target = target_of(class, blocks[done], function);
+        unsigned given = 0; // all that follow in the same span, counted with one swap
+        while (done + given < count &&
+               (uintptr_t)blocks[done + given] - target.start < target.end - target.start) {
+            given += give_word(class, &target, blocks + done + given, count - done - given, alone,
+                               function);
+        }
+        done += given;
+        if (span_give(&target.span->state, given, sizeclass_table[class].blocks, alone)) {
+            span_release(target.head);
+        }
+    }
+}
+
+// ---- fork and checks ------------------------------------------------------------------------------
+
+static uint32_t count_free(const struct run *span) {
+    uint32_t blocks = blocks_of(span);
+    uint32_t count = blocks - atomic_load_explicit(&span->carved, memory_order_relaxed);
+    for (unsigned word = 0; word < (blocks + 63) / 64; word++) {
+        count += bit_count(atomic_load_explicit(&span->free[word], memory_order_relaxed));
+    }
+    return count;
+}
+
+void span_mark_free(unsigned class, const void *block) {
+    if (!in_arena((uintptr_t)block)) {
+        return;
+    }
+    uint32_t unit = unit_of((uintptr_t)block);
+    if (root.fixed.units[unit].bin != class * sizeof(struct bin)) {
+        return;
+    }
+    uint32_t head = unit - root.fixed.units[unit].back;
+    size_t offset = (uintptr_t)block - unit_address(head);
+    unsigned index = sizeclass_index(class, offset);
+    struct run *span = run_at(head);
+    if (index * sizeclass_size(class) == offset && index < atomic_load(&span->carved)) {
+        (void)atomic_fetch_or(&span->free[index / 64], (uint64_t)1 << index % 64);
+    }
+}
+
+void span_after_fork(void) {
+    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+        struct class_list *list = list_of(class);
+        *list = (struct class_list){.lock = 0, .head = 0, .count = 0, .spans = 0};
+    }
+    uint32_t top = (uint32_t)atomic_load(&root.live.top);
+    for (uint32_t head = 1; head < top;) {
+        uint64_t shape = run_load(head);
+        uint32_t next = head + run_length_of(shape);
+        if (run_kind_of(shape) == RUN_SPAN) {
+            struct run *span = run_at(head);
+            atomic_store(&span->state, span_state(SPAN_HELD, count_free(span)));
+            list_of(span->class)->spans++;
+            span_release(head);
+        }
+        head = next;
+    }
+}
+
+void span_check(uint32_t head) {
+    if (!LUCID_CHECKED) {
+        return;
+    }
+    const struct run *span = run_at(head);
+    check(run_kind_of(run_load(head)) == RUN_SPAN, "not a span at unit", head);
+    check(span->class != 0 && span->class < CLASS_COUNT, "span without a class at unit", head);
+    check(count_free(span) == (uint32_t)span_count(atomic_load(&run_at(head)->state)),
+          "span's count differs from its bits at unit", head);
+}

@@ -1,0 +1,41 @@
+// Spans: runs of units that hold blocks of one class. Nobody owns a span; one thread at a time
+// holds it for taking blocks out, anybody may give blocks back at any time (spanstate.h).
+#ifndef LUCID_SPAN_H
+#define LUCID_SPAN_H
+
+#include "layout.h"
+
+// Takes a held span of the class: a listed one, else a new one. Returns its head, or 0 when
+// there is no memory.
+uint32_t span_acquire(unsigned class);
+
+// Lets a held span go: onto its list, back to the pool, or nowhere when it is full.
+void span_release(uint32_t head);
+
+// Takes up to `want` blocks (1 <= want) out of a held span and stores their addresses so that
+// the lowest comes last. Returns how many; 0: the span has none. `out` needs room for `want`.
+unsigned span_take(uint32_t head, unsigned want, void **out);
+
+// Gives `count` blocks of one class back, whichever spans they belong to. Panics, naming
+// `function`, when one of them is no block or is free already.
+void span_give_all(unsigned class, void *const *blocks, unsigned count, const char *function);
+
+// One block without a bin, for threads that have none. NULL: no memory.
+void *span_take_one(unsigned class);
+
+// Is the block's free bit set? pre: head is a span, index < its blocks.
+static inline bool span_is_free(const struct run *span, unsigned index) {
+    return atomic_load_explicit(&span->free[index / 64], memory_order_relaxed) >> index % 64 & 1;
+}
+
+// In the child of a fork, before span_after_fork: sets the block's free bit if it is a block of
+// this class; nothing else changes.
+void span_mark_free(unsigned class, const void *block);
+
+// In the child of a fork: counts and lists are made anew from the bitmaps; no span is held.
+void span_after_fork(void);
+
+// Checked builds: verifies a span that the caller holds while no other thread gives.
+void span_check(uint32_t head);
+
+#endif
