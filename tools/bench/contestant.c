@@ -1,15 +1,14 @@
 #include "contestant.h"
 
+#include "run/binary.h"
+#include "run/library.h"
 #include "util/human.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifdef __x86_64__
 #define MACHINE "x86_64"
@@ -54,24 +53,11 @@ static bool add(struct contest *contest, const char *name, const char *library) 
     return true;
 }
 
-static bool read_header(const char *path, Elf64_Ehdr *head) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool fine = fd >= 0 && read(fd, head, sizeof(*head)) == (ssize_t)sizeof(*head) &&
-                memcmp(head->e_ident, ELFMAG, SELFMAG) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fine;
-}
-
 // The loader only warns about a library it cannot load, and goes on without it; then the program
 // would run under the C library under a wrong name.
 static bool is_loadable(const char *path) {
-    Elf64_Ehdr own;
-    Elf64_Ehdr other;
-    return read_header("/proc/self/exe", &own) && read_header(path, &other) &&
-           own.e_ident[EI_CLASS] == other.e_ident[EI_CLASS] && own.e_machine == other.e_machine &&
-           other.e_type == ET_DYN;
+    struct binary binary;
+    return binary_read(path, &binary) == BINARY_READ && binary_is_native(&binary);
 }
 
 // The first file that matches, as a path of its own in `to`.
@@ -93,30 +79,6 @@ static bool find_library(const char *pattern, char to[PATH_MAX]) {
         char path[PATH_MAX];
         snprintf(path, sizeof(path), "%s/%s", folders[i], pattern);
         if (first_match(path, to)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// Beside the command in a build, where the command was told to look in an installation.
-static bool find_lucid(char to[PATH_MAX]) {
-    static const char *const places[] = {
-        "liblucid.so." LUCID_SOVERSION,
-        LUCID_LIBRARY_FROM_COMMAND "/liblucid.so." LUCID_SOVERSION,
-        LUCID_LIBRARY_FROM_COMMAND "liblucid.so." LUCID_SOVERSION,
-    };
-    char command[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", command, sizeof(command) - 1);
-    if (length <= 0) {
-        return false;
-    }
-    command[length] = '\0';
-    *strrchr(command, '/') = '\0';
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        char path[2 * PATH_MAX];
-        snprintf(path, sizeof(path), "%s/%s", command, places[i]);
-        if (realpath(path, to) != NULL) {
             return true;
         }
     }
@@ -156,9 +118,7 @@ bool contest_gather(struct contest *contest) {
         say("not enough memory: %s", strerror(errno));
         return false;
     }
-    if (!find_lucid(path)) {
-        say("liblucid.so.%s is neither beside the command nor installed; run make, or make install",
-            LUCID_SOVERSION);
+    if (!library_find(path)) {
         return false;
     }
     bool fine = add(contest, "lucid", path) && add(contest, "glibc", "");

@@ -1,8 +1,8 @@
 #include "trial.h"
 
+#include "run/program.h"
 #include "util/human.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,63 +24,13 @@ static double seconds_of(struct timeval time) {
     return (double)time.tv_sec + (double)time.tv_usec * 1e-6;
 }
 
-// The program's file, looked for as execvp does.
-static int open_program(const char *program) {
-    char path[PATH_MAX];
-    const char *from = getenv("PATH");
-    if (strchr(program, '/') != NULL || from == NULL) {
-        return open(program, O_RDONLY | O_CLOEXEC);
-    }
-    while (*from != '\0') {
-        size_t length = strcspn(from, ":");
-        snprintf(path, sizeof(path), "%.*s/%s", (int)length, from, program);
-        if (length > 0 && access(path, X_OK) == 0) {
-            return open(path, O_RDONLY | O_CLOEXEC);
-        }
-        from += length + (from[length] == ':');
-    }
-    errno = ENOENT;
-    return -1;
-}
-
-// A 64-bit ELF file that asks for no loader has nobody who would preload a library.
-static bool is_static(int fd) {
-    Elf64_Ehdr head;
-    if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-        memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64) {
+bool trial_possible(const char *name) {
+    struct program program;
+    if (program_find(name, &program) != 0) {
         return false;
     }
-    for (unsigned i = 0; i < head.e_phnum; i++) {
-        Elf64_Phdr part;
-        off_t at = (off_t)(head.e_phoff + (uint64_t)i * head.e_phentsize);
-        if (pread(fd, &part, sizeof(part), at) != (ssize_t)sizeof(part) ||
-            part.p_type == PT_INTERP) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool trial_possible(const char *program) {
-    struct stat about;
-    int fd = open_program(program);
-    if (fd < 0 && errno != EACCES) {
-        say("%s cannot be opened: %s", program, strerror(errno));
-        return false;
-    }
-    if (fd < 0 || fstat(fd, &about) != 0) {
-        return true; // it may still be executable; then the runs themselves will tell
-    }
-    const char *obstacle = NULL;
-    if ((about.st_mode & (S_ISUID | S_ISGID)) != 0 && geteuid() != 0) {
-        obstacle = "changes its user or group when it starts";
-    } else if (is_static(fd)) {
-        obstacle = "is statically linked";
-    }
-    close(fd);
-    if (obstacle != NULL) {
-        say("%s %s, so no allocator can be put under it; link liblucid.a into it instead", program,
-            obstacle);
+    if (program.obstacle != OBSTACLE_NONE) {
+        say("%s %s; there is nothing to compare", program.loaded, obstacle_text(program.obstacle));
         return false;
     }
     return true;

@@ -5,7 +5,7 @@
 #include "contestant.h"
 
 // Can a preloaded library reach this program? False: a sentence has been said.
-bool trial_possible(const char *program);
+bool trial_possible(const char *name);
 
 // Starts the program, waits for it and says what it used. `program` ends with NULL. Its standard
 // input is read from the start when it is a file, and empty otherwise. False: it could not be
