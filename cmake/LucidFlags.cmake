@@ -14,7 +14,6 @@ target_compile_definitions(lucid_flags INTERFACE
     _GNU_SOURCE
     LUCID_CHECKED=$<BOOL:${LUCID_CHECKED}>
     LUCID_STRESS=$<BOOL:${LUCID_STRESS}>
-    LUCID_OVERRIDE=$<BOOL:${LUCID_OVERRIDE}>
 )
 set(warnings -Wall -Wextra -Wundef -Wshadow -Wconversion)
 target_compile_options(lucid_flags INTERFACE
