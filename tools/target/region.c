@@ -9,8 +9,8 @@
 struct region *regions_add(struct regions *regions, uint64_t start, uint64_t end,
                            const char *rights, const char *name) {
     static const char deleted[] = " (deleted)";
-    regions->list = memory_grow(regions->list, regions->count, &regions->capacity,
-                                sizeof(struct region));
+    regions->list =
+        memory_grow(regions->list, regions->count, &regions->capacity, sizeof(struct region));
     struct region *region = &regions->list[regions->count++];
     memset(region, 0, sizeof(*region));
     region->start = start;
@@ -47,8 +47,13 @@ static bool parse_head(struct regions *regions, const char *line, const char *en
     unsigned long long inode = 0;
     char rights[5] = "";
     char name[4096];
+    char head[128]; // sscanf looks for the end of its text, which would be that of the whole file
     int at = 0;
-    if (sscanf(line, "%llx-%llx %4s %llx %*s %llu%n", &start, &stop, rights, &offset, &inode,
+    size_t shown =
+        (size_t)(end - line) < sizeof(head) - 1 ? (size_t)(end - line) : sizeof(head) - 1;
+    memcpy(head, line, shown);
+    head[shown] = 0;
+    if (sscanf(head, "%llx-%llx %4s %llx %*s %llu%n", &start, &stop, rights, &offset, &inode,
                &at) != 5) {
         return false;
     }

@@ -8,8 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-char *human_size(char to[SIZE_TEXT], uint64_t bytes)
-{
+char *human_size(char to[SIZE_TEXT], uint64_t bytes) {
     static const char suffixes[] = "KMGTPE";
     if (bytes < 1024) {
         snprintf(to, SIZE_TEXT, "%llu", (unsigned long long)bytes);
@@ -25,8 +24,7 @@ char *human_size(char to[SIZE_TEXT], uint64_t bytes)
     return to;
 }
 
-char *human_count(char to[COUNT_TEXT], uint64_t number)
-{
+char *human_count(char to[COUNT_TEXT], uint64_t number) {
     char digits[20];
     size_t length = out_digits(digits, number);
     size_t used = 0;
@@ -40,14 +38,12 @@ char *human_count(char to[COUNT_TEXT], uint64_t number)
     return to;
 }
 
-const char *human_plural(uint64_t number, const char *one, const char *many)
-{
+const char *human_plural(uint64_t number, const char *one, const char *many) {
     return number == 1 ? one : many;
 }
 
 // Digits from `text`; `end` is set behind them.
-static bool leading_number(const char *text, uint64_t *number, char **end)
-{
+static bool leading_number(const char *text, uint64_t *number, char **end) {
     if (text[0] < '0' || text[0] > '9') {
         return false;
     }
@@ -57,14 +53,12 @@ static bool leading_number(const char *text, uint64_t *number, char **end)
     return errno == 0;
 }
 
-bool human_to_number(const char *text, uint64_t *number)
-{
+bool human_to_number(const char *text, uint64_t *number) {
     char *end = NULL;
     return leading_number(text, number, &end) && *end == 0;
 }
 
-bool human_to_size(const char *text, uint64_t *size)
-{
+bool human_to_size(const char *text, uint64_t *size) {
     static const char suffixes[] = "KMGT";
     char *end = NULL;
     if (!leading_number(text, size, &end)) {
@@ -85,13 +79,11 @@ bool human_to_size(const char *text, uint64_t *size)
 
 static const char *current_command = "lucid";
 
-void say_command(const char *command)
-{
+void say_command(const char *command) {
     current_command = command;
 }
 
-void say(const char *format, ...)
-{
+void say(const char *format, ...) {
     char text[2048];
     va_list arguments;
     va_start(arguments, format);
@@ -102,8 +94,8 @@ void say(const char *format, ...)
     fprintf(stderr, "%s: %s\n", current_command, text);
 }
 
-static void words_line(struct out *out, uint64_t address, const unsigned char *bytes, size_t length)
-{
+static void words_line(struct out *out, uint64_t address, const unsigned char *bytes,
+                       size_t length) {
     char line[128];
     int used = snprintf(line, sizeof(line), "0x%llx:", (unsigned long long)address);
     out_bytes(out, line, (size_t)used);
@@ -124,8 +116,7 @@ static void words_line(struct out *out, uint64_t address, const unsigned char *b
     out_char(out, '\n');
 }
 
-void human_words(struct out *out, uint64_t address, const void *bytes, size_t length)
-{
+void human_words(struct out *out, uint64_t address, const void *bytes, size_t length) {
     const unsigned char *byte = bytes;
     for (size_t at = 0; at < length; at += 16) {
         size_t rest = length - at;
@@ -133,16 +124,14 @@ void human_words(struct out *out, uint64_t address, const void *bytes, size_t le
     }
 }
 
-bool terminal_colour(bool refused)
-{
+bool terminal_colour(bool refused) {
     const char *no_color = getenv("NO_COLOR");
     const char *term = getenv("TERM");
     return !refused && isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == 0) &&
            (term == NULL || strcmp(term, "dumb") != 0);
 }
 
-unsigned terminal_width(void)
-{
+unsigned terminal_width(void) {
     struct winsize size;
     uint64_t columns = 0;
     const char *text = getenv("COLUMNS");

@@ -2,14 +2,12 @@
 
 #include <string.h>
 
-void json_start(struct json *json, struct out *out)
-{
+void json_start(struct json *json, struct out *out) {
     memset(json, 0, sizeof(*json));
     json->out = out;
 }
 
-void json_separate(struct json *json)
-{
+void json_separate(struct json *json) {
     if (json->has_member[json->depth]) {
         // Rows of an array begin a line each, so that a heap can be read by eye and by grep.
         out_text(json->out, json->depth <= 2 ? ",\n" : ", ");
@@ -18,8 +16,7 @@ void json_separate(struct json *json)
 }
 
 // One UTF-8 sequence at `text`: its length, or 0 if it is none (names of files can be any bytes).
-static size_t utf8_length(const unsigned char *text)
-{
+static size_t utf8_length(const unsigned char *text) {
     size_t length = text[0] < 0x80   ? 1
                     : text[0] < 0xc2 ? 0
                     : text[0] < 0xe0 ? 2
@@ -37,8 +34,7 @@ static size_t utf8_length(const unsigned char *text)
     return outside ? 0 : length;
 }
 
-static void quoted(struct out *out, const char *text)
-{
+static void quoted(struct out *out, const char *text) {
     const unsigned char *byte = (const unsigned char *)text;
     out_char(out, '"');
     while (*byte != 0) {
@@ -61,8 +57,7 @@ static void quoted(struct out *out, const char *text)
     out_char(out, '"');
 }
 
-static void begin(struct json *json, const char *key)
-{
+static void begin(struct json *json, const char *key) {
     if (json->depth > 0) {
         json_separate(json);
     }
@@ -72,8 +67,7 @@ static void begin(struct json *json, const char *key)
     }
 }
 
-static void open_level(struct json *json, const char *key, char bracket)
-{
+static void open_level(struct json *json, const char *key, char bracket) {
     begin(json, key);
     out_char(json->out, bracket);
     if (json->depth + 1 < JSON_DEPTH_MAX) {
@@ -82,8 +76,7 @@ static void open_level(struct json *json, const char *key, char bracket)
     json->has_member[json->depth] = false;
 }
 
-static void close_level(struct json *json, char bracket)
-{
+static void close_level(struct json *json, char bracket) {
     out_char(json->out, bracket);
     json->depth--;
     if (json->depth == 0) {
@@ -91,60 +84,50 @@ static void close_level(struct json *json, char bracket)
     }
 }
 
-void json_open_object(struct json *json, const char *key)
-{
+void json_open_object(struct json *json, const char *key) {
     open_level(json, key, '{');
 }
 
-void json_close_object(struct json *json)
-{
+void json_close_object(struct json *json) {
     close_level(json, '}');
 }
 
-void json_open_array(struct json *json, const char *key)
-{
+void json_open_array(struct json *json, const char *key) {
     open_level(json, key, '[');
 }
 
-void json_close_array(struct json *json)
-{
+void json_close_array(struct json *json) {
     close_level(json, ']');
 }
 
-void json_number(struct json *json, const char *key, uint64_t number)
-{
+void json_number(struct json *json, const char *key, uint64_t number) {
     begin(json, key);
     out_number(json->out, number);
 }
 
-void json_signed(struct json *json, const char *key, int64_t number)
-{
+void json_signed(struct json *json, const char *key, int64_t number) {
     begin(json, key);
     out_format(json->out, "%lld", (long long)number);
 }
 
-void json_fraction(struct json *json, const char *key, double number)
-{
+void json_fraction(struct json *json, const char *key, double number) {
     begin(json, key);
     out_format(json->out, "%.4f", number);
 }
 
-void json_address(struct json *json, const char *key, uint64_t address)
-{
+void json_address(struct json *json, const char *key, uint64_t address) {
     begin(json, key);
     out_char(json->out, '"');
     out_hex(json->out, address);
     out_char(json->out, '"');
 }
 
-void json_string(struct json *json, const char *key, const char *text)
-{
+void json_string(struct json *json, const char *key, const char *text) {
     begin(json, key);
     quoted(json->out, text);
 }
 
-void json_bytes(struct json *json, const char *key, const void *bytes, size_t length)
-{
+void json_bytes(struct json *json, const char *key, const void *bytes, size_t length) {
     const unsigned char *byte = bytes;
     begin(json, key);
     out_char(json->out, '"');
@@ -155,14 +138,12 @@ void json_bytes(struct json *json, const char *key, const void *bytes, size_t le
     out_char(json->out, '"');
 }
 
-void json_bool(struct json *json, const char *key, bool value)
-{
+void json_bool(struct json *json, const char *key, bool value) {
     begin(json, key);
     out_text(json->out, value ? "true" : "false");
 }
 
-void json_null(struct json *json, const char *key)
-{
+void json_null(struct json *json, const char *key) {
     begin(json, key);
     out_text(json->out, "null");
 }

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-void *memory_take(size_t bytes);   // zeroed, never NULL
+void *memory_take(size_t bytes);     // zeroed, never NULL
 char *memory_text(const char *text); // a copy
 
 // Makes room for one more element at the end of a growing array.

@@ -8,8 +8,7 @@
 
 struct out out_standard = {.fd = STDOUT_FILENO};
 
-static void write_all(struct out *out, const char *bytes, size_t length)
-{
+static void write_all(struct out *out, const char *bytes, size_t length) {
     while (length > 0 && out->error == 0) {
         ssize_t written = write(out->fd, bytes, length);
         if (written > 0) {
@@ -21,15 +20,13 @@ static void write_all(struct out *out, const char *bytes, size_t length)
     }
 }
 
-bool out_flush(struct out *out)
-{
+bool out_flush(struct out *out) {
     write_all(out, out->buffer, out->used);
     out->used = 0;
     return out->error == 0;
 }
 
-void out_bytes(struct out *out, const char *bytes, size_t length)
-{
+void out_bytes(struct out *out, const char *bytes, size_t length) {
     out->total += length;
     if (length > OUT_BUFFER - out->used) {
         out_flush(out);
@@ -42,25 +39,21 @@ void out_bytes(struct out *out, const char *bytes, size_t length)
     out->used += length;
 }
 
-void out_text(struct out *out, const char *text)
-{
+void out_text(struct out *out, const char *text) {
     out_bytes(out, text, strlen(text));
 }
 
-void out_char(struct out *out, char c)
-{
+void out_char(struct out *out, char c) {
     out_bytes(out, &c, 1);
 }
 
-void out_spaces(struct out *out, size_t count)
-{
+void out_spaces(struct out *out, size_t count) {
     while (count-- > 0) {
         out_char(out, ' ');
     }
 }
 
-size_t out_digits(char *to, uint64_t number)
-{
+size_t out_digits(char *to, uint64_t number) {
     char reversed[20];
     size_t length = 0;
     do {
@@ -73,8 +66,7 @@ size_t out_digits(char *to, uint64_t number)
     return length;
 }
 
-size_t out_hex_digits(char *to, uint64_t number)
-{
+size_t out_hex_digits(char *to, uint64_t number) {
     unsigned digits = number == 0 ? 1 : (unsigned)(63 - __builtin_clzll(number)) / 4 + 1;
     to[0] = '0';
     to[1] = 'x';
@@ -84,20 +76,17 @@ size_t out_hex_digits(char *to, uint64_t number)
     return digits + 2;
 }
 
-void out_number(struct out *out, uint64_t number)
-{
+void out_number(struct out *out, uint64_t number) {
     char text[20];
     out_bytes(out, text, out_digits(text, number));
 }
 
-void out_hex(struct out *out, uint64_t number)
-{
+void out_hex(struct out *out, uint64_t number) {
     char text[18];
     out_bytes(out, text, out_hex_digits(text, number));
 }
 
-void out_format(struct out *out, const char *format, ...)
-{
+void out_format(struct out *out, const char *format, ...) {
     char text[2048];
     va_list arguments;
     va_start(arguments, format);

@@ -1,0 +1,122 @@
+// --freeze: all threads of a living target are stopped with ptrace while its tables are copied.
+// A thread is interrupted without a signal, and if the tool dies the kernel lets all of them run.
+#include "target.h"
+
+#include "util/human.h"
+#include "util/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+struct freezer {
+    pid_t *threads;
+    size_t count;
+    size_t capacity;
+};
+
+static bool is_frozen(const struct freezer *freezer, pid_t tid) {
+    for (size_t i = 0; i < freezer->count; i++) {
+        if (freezer->threads[i] == tid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// 1: frozen now. 0: it has ended. -1: refused.
+static int freeze_thread(struct freezer *freezer, pid_t tid) {
+    int status;
+    if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
+        return errno == ESRCH ? 0 : -1;
+    }
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || waitpid(tid, &status, __WALL) != tid ||
+        !WIFSTOPPED(status)) {
+        return 0;
+    }
+    freezer->threads =
+        memory_grow(freezer->threads, freezer->count, &freezer->capacity, sizeof(pid_t));
+    freezer->threads[freezer->count++] = tid;
+    return 1;
+}
+
+// Freezes what is not frozen yet. Returns how many that were, -1 when refused.
+static int freeze_round(struct target *target) {
+    char path[64];
+    int fresh = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)target->pid);
+    DIR *folder = opendir(path);
+    if (folder == NULL) {
+        return -1;
+    }
+    struct dirent *entry;
+    while (fresh >= 0 && (entry = readdir(folder)) != NULL) {
+        pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (tid > 0 && !is_frozen(target->freezer, tid)) {
+            int result = freeze_thread(target->freezer, tid);
+            fresh = result < 0 ? -1 : fresh + result;
+        }
+    }
+    int error = errno;
+    closedir(folder);
+    errno = error;
+    return fresh;
+}
+
+static void read_registers(struct target *target) {
+    target_list_threads(target);
+    for (size_t i = 0; i < target->thread_count; i++) {
+        struct target_thread *thread = &target->threads[i];
+#ifdef __x86_64__
+        struct user_regs_struct registers;
+        if (ptrace(PTRACE_GETREGS, thread->tid, NULL, &registers) == 0) {
+            thread->has_registers = true;
+            thread->pc = registers.rip;
+            thread->sp = registers.rsp;
+        }
+#endif
+    }
+}
+
+bool target_freeze(struct target *target) {
+    if (target->kind != TARGET_LIVE || target->launch != NULL) {
+        return true; // it stands still already
+    }
+    target->freezer = memory_take(sizeof(*target->freezer));
+    target->pause_start = target_clock();
+    target->pause = PAUSE_FROZEN;
+    // A thread may start others until it is stopped itself: look again until there is no new one.
+    int fresh = 0;
+    do {
+        fresh = freeze_round(target);
+    } while (fresh > 0);
+    if (fresh < 0) {
+        int error = errno;
+        target_thaw(target);
+        say("%s cannot be frozen (%s): it is being traced by another program (gdb, strace), or "
+            "tracing it needs sudo; leave out --freeze, or end the other one",
+            target->label, strerror(error));
+        return false;
+    }
+    read_registers(target);
+    return true;
+}
+
+void target_thaw(struct target *target) {
+    struct freezer *freezer = target->freezer;
+    if (freezer == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < freezer->count; i++) {
+        ptrace(PTRACE_DETACH, freezer->threads[i], NULL, NULL);
+    }
+    target->pause_length = target_clock() - target->pause_start;
+    free(freezer->threads);
+    free(freezer);
+    target->freezer = NULL;
+}

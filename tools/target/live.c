@@ -1,0 +1,349 @@
+// A living process: its memory through process_vm_readv and /proc/PID/mem, the rest from /proc.
+// Nothing here stops it.
+#include "target.h"
+
+#include "util/human.h"
+#include "util/memory.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+// The kernel copies in pieces of at most this size, so that a signal does not wait for long.
+#define PIECE ((size_t)64 << 20)
+
+uint64_t target_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static char *proc_file(pid_t pid, const char *name, size_t *length) {
+    char path[96];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    return memory_file(path, length);
+}
+
+// What process_vm_readv refuses although the page exists (no read access), /proc/PID/mem gives.
+static size_t read_through_file(struct target *target, uint64_t address, char *to, size_t length) {
+    if (target->memory_fd < 0) {
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/mem", (int)target->pid);
+        target->memory_fd = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    if (target->memory_fd < 0 || address > INT64_MAX) {
+        return 0;
+    }
+    ssize_t got = pread(target->memory_fd, to, length, (off_t)address);
+    return got > 0 ? (size_t)got : 0;
+}
+
+static size_t read_live(void *context, uint64_t address, void *to, size_t length) {
+    struct target *target = context;
+    size_t done = 0;
+    while (done < length) {
+        size_t want = length - done < PIECE ? length - done : PIECE;
+        struct iovec local = {.iov_base = (char *)to + done, .iov_len = want};
+        struct iovec remote = {.iov_base = (void *)(uintptr_t)(address + done), .iov_len = want};
+        ssize_t got = process_vm_readv(target->pid, &local, 1, &remote, 1, 0);
+        size_t piece = got > 0 ? (size_t)got : 0;
+        if (got <= 0) {
+            piece = read_through_file(target, address + done, (char *)to + done, want);
+        }
+        if (piece == 0) {
+            break;
+        }
+        done += piece;
+    }
+    return done;
+}
+
+static bool read_name(struct target *target) {
+    size_t length = 0;
+    char *text = proc_file(target->pid, "comm", &length);
+    if (text == NULL) {
+        return false;
+    }
+    text[strcspn(text, "\n")] = 0;
+    snprintf(target->name, sizeof(target->name), "%s", text);
+    snprintf(target->label, sizeof(target->label), "process %d (%s)", (int)target->pid, text);
+    free(text);
+    return true;
+}
+
+bool target_regions(struct target *target, bool counts) {
+    if (target->kind == TARGET_CORE || target->pid == 0) {
+        return true; // what was given at the start is all there is
+    }
+    char *text = counts ? proc_file(target->pid, "smaps", NULL) : NULL;
+    if (text == NULL) {
+        text = proc_file(target->pid, "maps", NULL);
+    }
+    if (text == NULL) {
+        return false;
+    }
+    regions_free(&target->regions);
+    regions_parse(&target->regions, text);
+    free(text);
+    return true;
+}
+
+static int yama_scope(void) {
+    char *text = memory_file("/proc/sys/kernel/yama/ptrace_scope", NULL);
+    int scope = text != NULL ? atoi(text) : 0;
+    free(text);
+    return scope;
+}
+
+// Why the memory cannot be read, and the one thing that helps.
+static void explain_refusal(struct target *target, int error) {
+    char path[64];
+    struct stat owner;
+    const char *why = "the kernel refuses ptrace access to it";
+    const char *fix = "run the same command with sudo";
+    snprintf(path, sizeof(path), "/proc/%d", (int)target->pid);
+    bool known = stat(path, &owner) == 0;
+    if (error == ESRCH) {
+        why = "it has ended";
+        fix = "look for another one";
+    } else if (known && geteuid() != 0 && owner.st_uid != geteuid()) {
+        why = "it belongs to another user, or has made itself unreadable (not dumpable)";
+    } else if (yama_scope() == 1) {
+        why = "kernel.yama.ptrace_scope is 1, so only an ancestor of it may read it";
+        fix =
+            "run the same command with sudo, or give the program after -- so that lucid starts it";
+    } else if (yama_scope() >= 2) {
+        why = "kernel.yama.ptrace_scope reserves reading for CAP_SYS_PTRACE";
+    } else if (geteuid() == 0) {
+        fix = "run the command outside the container, or give the container CAP_SYS_PTRACE";
+    }
+    snprintf(target->obstacle, sizeof(target->obstacle),
+             "the memory of %s cannot be read (%s): %s; %s", target->label, strerror(error), why,
+             fix);
+}
+
+// The auxiliary vector as the kernel gave it to the program.
+static void read_auxv(struct target *target) {
+    size_t length = 0;
+    char *bytes = proc_file(target->pid, "auxv", &length);
+    for (size_t at = 0; bytes != NULL && at + sizeof(Elf64_auxv_t) <= length;
+         at += sizeof(Elf64_auxv_t)) {
+        Elf64_auxv_t entry;
+        memcpy(&entry, bytes + at, sizeof(entry));
+        if (entry.a_type == AT_ENTRY) {
+            target->entry = entry.a_un.a_val;
+        } else if (entry.a_type == AT_PHDR) {
+            target->headers = entry.a_un.a_val;
+        } else if (entry.a_type == AT_PAGESZ) {
+            target->page_size = entry.a_un.a_val;
+        }
+    }
+    free(bytes);
+}
+
+static bool is_32_bit(const struct target *target) {
+    char path[64];
+    unsigned char ident[EI_NIDENT] = {0};
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)target->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false; // not ours to open; the maps decide
+    }
+    ssize_t got = read(fd, ident, sizeof(ident));
+    close(fd);
+    return got == sizeof(ident) && memcmp(ident, ELFMAG, SELFMAG) == 0 &&
+           ident[EI_CLASS] == ELFCLASS32;
+}
+
+static void probe_memory(struct target *target) {
+    for (size_t i = 0; i < target->regions.count; i++) {
+        const struct region *region = &target->regions.list[i];
+        char byte;
+        if (region->rights[0] != 'r' || region->name[0] != '/') {
+            continue;
+        }
+        struct iovec local = {.iov_base = &byte, .iov_len = 1};
+        struct iovec remote = {.iov_base = (void *)(uintptr_t)region->start, .iov_len = 1};
+        errno = 0;
+        if (process_vm_readv(target->pid, &local, 1, &remote, 1, 0) == 1 ||
+            read_through_file(target, region->start, &byte, 1) == 1) {
+            target->memory_readable = true;
+            return;
+        }
+        if (errno == EPERM || errno == EACCES || errno == ESRCH || errno == ENOSYS) {
+            explain_refusal(target, errno);
+            return;
+        }
+    }
+    explain_refusal(target, EPERM);
+}
+
+bool target_open_live(struct target *target, pid_t pid) {
+    target->kind = TARGET_LIVE;
+    target->pid = pid;
+    target->memory_fd = -1;
+    target->view = (struct view){.read = read_live, .context = target};
+    target->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+    if (pid <= 0 || !read_name(target)) {
+        say("there is no process %d; `ps -e` lists those that run", (int)pid);
+        return false;
+    }
+    if (is_32_bit(target)) {
+        say("%s is a 32-bit program; lucid and its reader are for 64-bit programs only",
+            target->label);
+        return false;
+    }
+    if (!target_regions(target, false)) {
+        say("the address space of %s cannot be read (%s): it belongs to another user or is not "
+            "dumpable; run the same command with sudo",
+            target->label, strerror(errno));
+        return false;
+    }
+    if (target->regions.count == 0) {
+        say("%s has no memory of its own: it is a kernel thread or a zombie; look for another one",
+            target->label);
+        return false;
+    }
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    ssize_t length = readlink(path, target->executable, sizeof(target->executable) - 1);
+    target->executable[length > 0 ? length : 0] = 0;
+    read_auxv(target);
+    probe_memory(target);
+    return true;
+}
+
+static int by_tid(const void *left, const void *right) {
+    const struct target_thread *a = left;
+    const struct target_thread *b = right;
+    return (a->tid > b->tid) - (a->tid < b->tid);
+}
+
+// Name and state of one thread from its stat file.
+static bool describe_thread(pid_t pid, pid_t tid, struct target_thread *thread) {
+    char name[64];
+    snprintf(name, sizeof(name), "task/%d/stat", (int)tid);
+    char *text = proc_file(pid, name, NULL);
+    if (text == NULL) {
+        return false; // it ended while we looked
+    }
+    memset(thread, 0, sizeof(*thread));
+    thread->tid = tid;
+    char *first = strchr(text, '(');
+    char *last = strrchr(text, ')');
+    if (first != NULL && last != NULL && last > first && last[1] == ' ') {
+        snprintf(thread->name, sizeof(thread->name), "%.*s", (int)(last - first - 1), first + 1);
+        thread->state = last[2];
+    }
+    free(text);
+    return true;
+}
+
+// Where a sleeping thread is; the kernel tells it only to those who may trace it.
+static void read_syscall(pid_t pid, struct target_thread *thread) {
+    char name[64];
+    snprintf(name, sizeof(name), "task/%d/syscall", (int)thread->tid);
+    char *text = proc_file(pid, name, NULL);
+    if (text == NULL) {
+        return;
+    }
+    char *end = strchr(text, '\n');
+    char *sp = NULL;
+    char *pc = NULL;
+    if (end != NULL) {
+        *end = 0;
+    }
+    if ((pc = strrchr(text, ' ')) != NULL) {
+        *pc = 0;
+        sp = strrchr(text, ' ');
+    }
+    if (sp != NULL) {
+        thread->pc = strtoull(pc + 1, NULL, 16);
+        thread->sp = strtoull(sp + 1, NULL, 16);
+        thread->has_registers = thread->pc != 0;
+    }
+    free(text);
+}
+
+void target_list_threads(struct target *target) {
+    if (target->kind != TARGET_LIVE) {
+        return; // a core brought them along
+    }
+    char path[64];
+    size_t capacity = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)target->pid);
+    DIR *folder = opendir(path);
+    free(target->threads);
+    target->threads = NULL;
+    target->thread_count = 0;
+    struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+        struct target_thread thread;
+        if (tid > 0 && describe_thread(target->pid, tid, &thread)) {
+            read_syscall(target->pid, &thread);
+            target->threads =
+                memory_grow(target->threads, target->thread_count, &capacity, sizeof(thread));
+            target->threads[target->thread_count++] = thread;
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+        qsort(target->threads, target->thread_count, sizeof(struct target_thread), by_tid);
+    }
+}
+
+static int open_at(pid_t pid, const char *format, const char *name) {
+    char path[4200];
+    int length = snprintf(path, sizeof(path), format, (int)pid, name);
+    if (length < 0 || (size_t)length >= sizeof(path)) {
+        return -1;
+    }
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+// A path may lead to another file by now; the inode tells.
+static bool same_file(int fd, const struct region *region) {
+    struct stat file;
+    return fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
+           (region->inode == 0 || file.st_ino == region->inode);
+}
+
+int target_open_file(const struct target *target, const struct region *region) {
+    char range[64];
+    int fd = -1;
+    if (region->name[0] != '/') {
+        return -1;
+    }
+    if (target->pid == 0 || target->kind == TARGET_CORE) {
+        fd = open(region->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        return fd;
+    }
+    if (strcmp(region->name, target->executable) == 0 || region->deleted) {
+        fd = open_at(target->pid, "/proc/%d/exe%s", "");
+        if (same_file(fd, region)) {
+            return fd;
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    fd = open_at(target->pid, "/proc/%d/root%s", region->name);
+    if (same_file(fd, region)) {
+        return fd;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    snprintf(range, sizeof(range), "%llx-%llx", (unsigned long long)region->start,
+             (unsigned long long)region->end);
+    return open_at(target->pid, "/proc/%d/map_files/%s", range); // needs a capability
+}

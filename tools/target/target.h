@@ -1,0 +1,86 @@
+// What a reading command looks at: a living process, a core file, a program it launches, or the
+// memory that gdb holds. Whatever it is, the rest of the tool sees a view and a list of regions.
+#ifndef LUCID_TARGET_TARGET_H
+#define LUCID_TARGET_TARGET_H
+
+#include "region.h"
+#include "view.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum target_kind { TARGET_LIVE, TARGET_CORE, TARGET_GDB };
+
+// What is known of a thread. Registers are known in cores, and of frozen or launched processes.
+struct target_thread {
+    pid_t tid;
+    char state; // as in /proc/PID/stat; '?' in a core
+    char name[16 + 1];
+    bool has_registers;
+    uint64_t pc;
+    uint64_t sp;
+};
+
+// How the target's threads stand while it is being read.
+enum target_pause { PAUSE_NONE, PAUSE_FROZEN, PAUSE_STOPPED };
+
+struct target {
+    enum target_kind kind;
+    pid_t pid;
+    char name[64];
+    char label[256]; // how to call it in a sentence: "process 4711 (demo)", "core file core.991"
+    char executable[4096];
+    struct view view;
+    struct regions regions;
+    struct target_thread *threads;
+    size_t thread_count;
+    bool memory_readable;
+    char obstacle[512]; // why memory is not readable and what to do; a sentence
+    enum target_pause pause;
+    uint64_t pause_start;  // nanoseconds
+    uint64_t pause_length; // nanoseconds; how long --freeze held the target
+    uint64_t entry;        // AT_ENTRY, or 0
+    uint64_t headers;      // AT_PHDR, or 0
+    uint64_t page_size;
+    bool truncated;  // a core that ends too early
+    char core[4096]; // path of the core file
+    int memory_fd;   // /proc/PID/mem, -1 until needed
+    struct core *core_data;
+    struct launch *launch;
+    struct gdb_pipe *gdb;
+    struct freezer *freezer;
+};
+
+// Each opens one kind of target; false: a sentence has been printed.
+bool target_open_live(struct target *target, pid_t pid);
+bool target_open_core(struct target *target, const char *path);
+bool target_open_gdb(struct target *target, const char *pipes);
+
+// Reads maps (with `counts`: smaps) again.
+bool target_regions(struct target *target, bool counts);
+
+// Ends everything that was begun, lets a launched program go on and end.
+void target_close(struct target *target);
+
+// Stops every thread of a living target, resumes it. False: a sentence has been printed.
+bool target_freeze(struct target *target);
+void target_thaw(struct target *target);
+
+// The target's threads with their states; registers where known.
+void target_list_threads(struct target *target);
+
+// Opens a file that the target has mapped, whichever mount namespace it lives in and whether it
+// still exists or not. `region` tells which. -1: it cannot be opened.
+int target_open_file(const struct target *target, const struct region *region);
+
+// For every page of [start, start + pages * page size): PAGE_* bits into `states`. False: not
+// known (a core; a kernel without pagemap).
+enum { TARGET_PAGE_PRESENT = 1, TARGET_PAGE_SWAPPED = 2, TARGET_PAGE_FILE = 4 };
+bool target_pages(const struct target *target, uint64_t start, size_t pages, uint8_t *states);
+
+// Copies memory without touching pages that the target never touched: they read as zeros.
+bool target_copy(const struct target *target, uint64_t start, void *to, size_t length);
+
+uint64_t target_clock(void); // nanoseconds, monotonic
+
+#endif

@@ -1,0 +1,239 @@
+#include "trace.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// ---- the processor: how to stop at an instruction and what a call looks like ----------------------
+
+#ifdef __x86_64__
+#define TRAP_MASK 0xffL
+#define TRAP_CODE 0xccL
+#define TRAP_LENGTH 1u // the program counter stands behind the trap when it has been met
+
+static bool read_registers(pid_t tid, struct user_regs_struct *registers) {
+    return ptrace(PTRACE_GETREGS, tid, NULL, registers) == 0;
+}
+
+static uint64_t pc_of(pid_t tid) {
+    struct user_regs_struct registers;
+    return read_registers(tid, &registers) ? registers.rip : 0;
+}
+
+static bool set_pc(pid_t tid, uint64_t pc) {
+    struct user_regs_struct registers;
+    if (!read_registers(tid, &registers)) {
+        return false;
+    }
+    registers.rip = pc;
+    return ptrace(PTRACE_SETREGS, tid, NULL, &registers) == 0;
+}
+
+// Did the thread end itself alone (pthread_exit), rather than the process?
+static bool ends_alone(pid_t tid) {
+    struct user_regs_struct registers;
+    return read_registers(tid, &registers) && registers.orig_rax == SYS_exit;
+}
+
+bool trace_registers(const struct trace *trace, struct trace_call *call) {
+    struct user_regs_struct registers;
+    if (!read_registers(trace->stopped, &registers)) {
+        return false;
+    }
+    errno = 0;
+    *call = (struct trace_call){
+        .pc = registers.rip,
+        .sp = registers.rsp,
+        .argument = {registers.rdi, registers.rsi},
+        .result = registers.rax,
+        .return_to = (uint64_t)ptrace(PTRACE_PEEKDATA, trace->stopped, registers.rsp, NULL),
+    };
+    return errno == 0;
+}
+#else
+#error "stopping at a function is written for x86-64; add this machine's trap instruction here"
+#endif
+
+// ---- points -------------------------------------------------------------------------------------
+
+static bool put_trap(pid_t tid, const struct trace_point *point, bool set) {
+    long word = set ? (point->saved & ~TRAP_MASK) | TRAP_CODE : point->saved;
+    return ptrace(PTRACE_POKETEXT, tid, point->address, word) == 0;
+}
+
+int trace_add_point(struct trace *trace, uint64_t address) {
+    for (unsigned i = 0; i < TRACE_POINTS; i++) {
+        struct trace_point *point = &trace->points[i];
+        if (point->address != 0) {
+            continue;
+        }
+        errno = 0;
+        point->saved = ptrace(PTRACE_PEEKTEXT, trace->stopped, address, NULL);
+        if (errno != 0) {
+            return -1;
+        }
+        point->address = address;
+        if (!put_trap(trace->stopped, point, true)) {
+            point->address = 0;
+            return -1;
+        }
+        return (int)i;
+    }
+    return -1;
+}
+
+void trace_remove_point(struct trace *trace, int index) {
+    if (index >= 0 && trace->points[index].address != 0) {
+        put_trap(trace->stopped, &trace->points[index], false);
+        trace->points[index].address = 0;
+    }
+}
+
+static int point_at(const struct trace *trace, uint64_t address) {
+    for (unsigned i = 0; i < TRACE_POINTS; i++) {
+        if (trace->points[i].address == address && address != 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+// A child made by fork has copies of our traps; it goes its way without them.
+static void release_child(struct trace *trace, pid_t child, bool shares_memory) {
+    int status;
+    if (waitpid(child, &status, __WALL) != child) {
+        return;
+    }
+    for (unsigned i = 0; i < TRACE_POINTS && !shares_memory; i++) {
+        if (trace->points[i].address != 0) {
+            put_trap(child, &trace->points[i], false);
+        }
+    }
+    ptrace(PTRACE_DETACH, child, NULL, NULL);
+}
+
+// ---- running ------------------------------------------------------------------------------------
+
+void trace_accept(void) {
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
+        _exit(127);
+    }
+}
+
+bool trace_begin(struct trace *trace, pid_t child) {
+    const long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXIT | PTRACE_O_TRACECLONE |
+                         PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
+    memset(trace, 0, sizeof(*trace));
+    trace->pid = child;
+    trace->stopped = child;
+    int status;
+    if (waitpid(child, &status, __WALL) != child || !WIFSTOPPED(status)) {
+        trace->ended = true;
+        trace->status = status;
+        return false;
+    }
+    return ptrace(PTRACE_SETOPTIONS, child, NULL, options) == 0;
+}
+
+// Executes the one instruction under a trap and puts the trap back. Signals that come in between
+// are left pending by the kernel until the thread runs on.
+static void step_over(struct trace *trace, int index) {
+    int status;
+    put_trap(trace->stopped, &trace->points[index], false);
+    if (ptrace(PTRACE_SINGLESTEP, trace->stopped, NULL, NULL) == 0 &&
+        waitpid(trace->stopped, &status, __WALL) == trace->stopped && WIFSTOPPED(status)) {
+        put_trap(trace->stopped, &trace->points[index], true);
+    }
+}
+
+static void resume(pid_t tid, int signal) {
+    ptrace(PTRACE_CONT, tid, NULL, (long)signal);
+}
+
+// A stop that ptrace itself made. True: the caller is to be told.
+static bool kernel_event(struct trace *trace, pid_t tid, int event) {
+    unsigned long message = 0;
+    ptrace(PTRACE_GETEVENTMSG, tid, NULL, &message);
+    if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK) {
+        release_child(trace, (pid_t)message, event == PTRACE_EVENT_VFORK);
+    } else if (event == PTRACE_EVENT_EXEC) {
+        memset(trace->points, 0, sizeof(trace->points)); // another program: nothing of ours in it
+    } else if (event == PTRACE_EVENT_EXIT && tid == trace->pid) {
+        if (!ends_alone(tid)) {
+            trace->stopped = tid;
+            return true;
+        }
+        // The process ends here all the same unless other threads live on; the kernel only says
+        // so by their exits, and then its memory can no longer be reached through this thread.
+        trace->leader_left = true;
+    }
+    resume(tid, 0);
+    return false;
+}
+
+// A thread stopped by a signal: one of our traps, or its own business.
+static bool signal_stop(struct trace *trace, pid_t tid, int signal, int *index) {
+    if (signal == SIGTRAP) {
+        int point = point_at(trace, pc_of(tid) - TRAP_LENGTH);
+        if (point >= 0 && set_pc(tid, trace->points[point].address)) {
+            trace->stopped = tid;
+            *index = point;
+            return true;
+        }
+    }
+    // The first stop of a new thread is ptrace's, not the program's.
+    siginfo_t info;
+    bool fresh = signal == SIGSTOP && ptrace(PTRACE_GETSIGINFO, tid, NULL, &info) == 0 &&
+                 info.si_code == SI_USER && info.si_pid == 0;
+    resume(tid, fresh ? 0 : signal);
+    return false;
+}
+
+enum trace_event trace_run(struct trace *trace, int *index) {
+    int at = trace->ended ? -1 : point_at(trace, pc_of(trace->stopped));
+    if (at >= 0) {
+        step_over(trace, at);
+    }
+    resume(trace->stopped, 0);
+    for (;;) {
+        int status;
+        pid_t tid = waitpid(-1, &status, __WALL);
+        if (tid < 0 && errno == EINTR) {
+            continue;
+        }
+        if (tid < 0) {
+            trace->ended = true;
+            return errno == ECHILD ? TRACE_ENDED : TRACE_FAILED;
+        }
+        if (WIFEXITED(status) || WIFSIGNALED(status)) {
+            if (tid == trace->pid) {
+                trace->ended = true;
+                trace->status = status;
+                return TRACE_ENDED;
+            }
+        } else if (status >> 16 != 0) {
+            if (kernel_event(trace, tid, status >> 16)) {
+                return TRACE_EXIT;
+            }
+        } else if (signal_stop(trace, tid, WSTOPSIG(status), index)) {
+            return TRACE_POINT;
+        }
+    }
+}
+
+int trace_finish(struct trace *trace) {
+    int index = 0;
+    while (!trace->ended) {
+        for (unsigned i = 0; i < TRACE_POINTS; i++) {
+            trace_remove_point(trace, (int)i);
+        }
+        trace_run(trace, &index);
+    }
+    return trace->status;
+}
