@@ -19,6 +19,8 @@ CMAKE   ?= cmake
 # Extra -D options for CMake, for example OPTIONS="-DLUCID_CHECKED=ON".
 OPTIONS ?=
 
+MAKEFLAGS += --no-print-directory
+
 .PHONY: all configure demo check bench bench-quick soak install clean format
 
 all: configure
@@ -30,7 +32,7 @@ configure:
 
 demo:
 	@scripts/bootstrap build demo
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) all
 	@scripts/demo $(BUILD)
 
 check:

@@ -11,7 +11,7 @@ enum { VALUE_TEXT = 32 };
 static bool complained;
 
 static void complain(const char *line) {
-    fprintf(stderr, "lucid options: %s\n", line);
+    fprintf(stderr, "lucid: %s\n", line);
     complained = true;
 }
 
