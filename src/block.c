@@ -43,7 +43,7 @@ static struct block small_block(uint32_t head, const void *pointer, const char *
     if (span_is_free(span, index)) {
         panic_misuse(function, free_again, pointer);
     }
-    if (*block_mark((void *)pointer) == root.fixed.mark && is_cached(class, pointer)) {
+    if (*block_mark((void *)pointer) == free_mark(root.fixed.units) && is_cached(class, pointer)) {
         panic_misuse(function, free_again, pointer);
     }
     return (struct block){

@@ -1,6 +1,6 @@
 // The fast path of free, and the door to the slow one.
 //
-// Cost of the fast path: 20 instructions, the return included. What it tests:
+// Cost of the fast path: 19 instructions, the return included. What it tests:
 //   - the address lies in the arena and is aligned: a rotation turns the bits that alignment
 //     forbids into the highest ones, so that one compare finds both; NULL fails it as well
 //   - the block does not carry the mark of a free block
@@ -17,19 +17,20 @@ void free_slow(void *pointer, const char *function);
 ALWAYS_INLINE void free_fast(void *pointer, const char *function) {
     uintptr_t offset = (uintptr_t)pointer - root.fixed.base;
     uintptr_t granule = offset >> 4 | offset << (sizeof(offset) * 8 - 4);
-    if (unlikely(granule >= atomic_load_explicit(&root.live.reach, memory_order_relaxed))) {
+    if (unlikely(granule >= root_reach())) {
         free_slow(pointer, function);
         return;
     }
-    struct unit unit = root.fixed.units[granule >> (UNIT_SHIFT - 4)];
-    struct bin *bin = (struct bin *)((char *)heap_self + unit.bin);
-    uint64_t mark = root.fixed.mark;
-    if (unlikely(bin->top == bin->end) || unlikely(*block_mark(pointer) == mark)) {
+    struct unit *units = root.fixed.units;
+    struct bin *bin = (struct bin *)((char *)heap_self + units[granule >> (UNIT_SHIFT - 4)].bin);
+    void **top = bin->top;
+    if (unlikely(top == bin->end) || unlikely(*block_mark(pointer) == free_mark(units))) {
         free_slow(pointer, function);
         return;
     }
-    *block_mark(pointer) = mark;
-    *bin->top++ = pointer;
+    *block_mark(pointer) = free_mark(units);
+    *top = pointer;
+    bin_step(bin, 1);
 }
 
 // The size given to delete is not the one given to new, or the block is not small.

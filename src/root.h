@@ -5,12 +5,15 @@
 
 #include "layout.h"
 
-extern struct lucid_root root;
+// Hidden in the declarations too: the compiler then needs no detour through the symbol table.
+#define HIDDEN __attribute__((visibility("hidden")))
+
+extern struct lucid_root root HIDDEN;
 
 // The calling thread's heap, never NULL: before the first call and after the thread's exit it is
 // heap_none, whose bins are both empty and full, so that the fast paths need no test for it.
-extern _Thread_local struct heap *heap_self __attribute__((tls_model("initial-exec")));
-extern struct heap heap_none;
+extern _Thread_local struct heap *heap_self HIDDEN __attribute__((tls_model("initial-exec")));
+extern struct heap heap_none HIDDEN;
 
 static inline struct run *run_at(uint32_t unit) {
     return &root.fixed.runs[unit];
@@ -23,6 +26,12 @@ static inline uintptr_t unit_address(uint32_t unit) {
 // The unit an address lies in; pre: the address is inside the arena.
 static inline uint32_t unit_of(uintptr_t address) {
     return (uint32_t)((address - root.fixed.base) >> UNIT_SHIFT);
+}
+
+// Granules from the base to the end of the arena. A plain load, so that it can be an operand of
+// the compare; the value only ever grows, and an old one only leads to the slow path.
+static inline uint64_t root_reach(void) {
+    return *(const uint64_t *)&root.live.reach;
 }
 
 static inline bool in_arena(uintptr_t address) {

@@ -25,7 +25,7 @@ struct sizeclass {
     uint64_t reciprocal; // ceil(2^RECIPROCAL_SHIFT / size): turns a division into a product
 };
 
-extern const struct sizeclass sizeclass_table[CLASS_COUNT];
+extern const struct sizeclass sizeclass_table[CLASS_COUNT] __attribute__((visibility("hidden")));
 
 // The class whose blocks serve a request of n bytes; pre: 1 <= n <= SMALL_MAX.
 static inline unsigned sizeclass_of(size_t n) {
