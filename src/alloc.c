@@ -59,6 +59,10 @@ static NOINLINE void *alloc_cold(size_t size) {
     return block;
 }
 
+NOINLINE void *alloc_empty(const struct bin *bin) {
+    return alloc_cold((size_t)((const char *)bin - (const char *)heap_self));
+}
+
 NOINLINE void *alloc_slow(size_t size) {
     if (size > TINY_MAX && size <= SMALL_MAX) {
         void *block = pop_medium(size);

@@ -11,6 +11,10 @@
 // ENOMEM).
 void *alloc_slow(size_t size);
 
+// The same for a size up to TINY_MAX that led to this empty bin: the bin tells the size's class,
+// and the fast path need not keep the size until here.
+void *alloc_empty(const struct bin *bin);
+
 // A block aligned to `alignment`, a power of two. NULL and ENOMEM: no memory.
 void *alloc_aligned(size_t alignment, size_t size);
 
@@ -27,8 +31,7 @@ ALWAYS_INLINE void *alloc_fast(size_t size) {
     struct bin *bin = (struct bin *)((char *)heap_self + offset);
     void *block = bin->top[-1];
     if (unlikely(block == NULL)) {
-        // The rounded size is of the same class, and saves keeping the size until here.
-        return alloc_slow((size_t)((char *)bin - (char *)heap_self));
+        return alloc_empty(bin);
     }
     bin_step(bin, -1);
     *block_mark(block) = 0;

@@ -1,0 +1,360 @@
+#include "reader.h"
+
+#include "spanstate.h"
+
+#include <string.h>
+
+#define HEAPS_MAX 1000000u // longer registries are loops
+#define UNITS_MAX ((uint64_t)1 << 33)
+
+static bool damaged(struct reader *reader, const char *what, uint64_t value) {
+    reader->fault = READER_DAMAGED;
+    reader->what = what;
+    reader->value = value;
+    return false;
+}
+
+static bool fetch(struct reader *reader, uint64_t address, void *to, size_t length) {
+    if (view_read(reader->view, address, to, length)) {
+        return true;
+    }
+    reader->fault = READER_UNREADABLE;
+    reader->where = address;
+    return false;
+}
+
+// ---- the root -----------------------------------------------------------------------------------
+
+// Sizes and offsets as the root describes them: each field must lie inside its structure.
+static bool check_description(struct reader *reader) {
+    const struct layout_description *d = &reader->fixed.layout;
+    const struct {
+        const char *name;
+        uint32_t offset, length, size;
+    } fields[] = {
+        {"run_shape", d->run_shape, 8, d->size_run},
+        {"run_state", d->run_state, 4, d->size_run},
+        {"run_class", d->run_class, 2, d->size_run},
+        {"run_carved", d->run_carved, 2, d->size_run},
+        {"run_size", d->run_size, 8, d->size_run},
+        {"run_birth", d->run_birth, 4, d->size_run},
+        {"run_dirty", d->run_dirty, 4, d->size_run},
+        {"run_free", d->run_free, SPAN_WORDS * 8, d->size_run},
+        {"heap_slots", d->heap_slots, CLASS_COUNT * 8, d->size_heap},
+        {"heap_capacity", d->heap_capacity, CLASS_COUNT * 2, d->size_heap},
+        {"heap_held", d->heap_held, CLASS_COUNT * 4, d->size_heap},
+        {"heap_state", d->heap_state, 4, d->size_heap},
+        {"heap_tid", d->heap_tid, 4, d->size_heap},
+        {"heap_next", d->heap_next, 8, d->size_heap},
+    };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (fields[i].offset + fields[i].length > fields[i].size) {
+            return damaged(reader, fields[i].name, fields[i].offset);
+        }
+    }
+    if (d->size_run > READER_RECORD_MAX || d->size_run > reader->window_size) {
+        return damaged(reader, "size_run", d->size_run);
+    }
+    if (d->size_bin != sizeof(struct bin) || d->size_mapping != sizeof(struct mapping) ||
+        d->size_unit != sizeof(struct unit) || d->size_sizeclass != sizeof(struct sizeclass)) {
+        return damaged(reader, "size of a table's entry", d->size_mapping);
+    }
+    if (d->class_count != CLASS_COUNT || d->pointer_size != 8) {
+        return damaged(reader, "class_count", d->class_count);
+    }
+    if (d->size_fixed != sizeof(struct root_fixed) || d->size_live != sizeof(struct root_live)) {
+        return damaged(reader, "size of the root", d->size_live);
+    }
+    return true;
+}
+
+static bool check_classes(struct reader *reader) {
+    uint64_t unit = reader_unit_size(reader);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        const struct sizeclass *row = &reader->fixed.classes[class];
+        if (row->size == 0 || row->size % BLOCK_ALIGN != 0 || row->units == 0 || row->blocks == 0 ||
+            row->blocks > SPAN_BLOCKS_MAX ||
+            (uint64_t)row->blocks * row->size > row->units * unit) {
+            return damaged(reader, "size class", class);
+        }
+    }
+    return true;
+}
+
+static bool check_fixed(struct reader *reader) {
+    const struct root_fixed *fixed = &reader->fixed;
+    unsigned shift = fixed->layout.unit_shift;
+    if (!is_power_of_two(fixed->page_size) || fixed->page_size < 4096 || fixed->page_size > 65536) {
+        return damaged(reader, "page_size", fixed->page_size);
+    }
+    if (shift < 12 || shift > 20) {
+        return damaged(reader, "unit_shift", shift);
+    }
+    if (!is_aligned(fixed->base, reader_unit_size(reader))) {
+        return damaged(reader, "base", fixed->base);
+    }
+    if (fixed->capacity == 0 || fixed->capacity > UNITS_MAX ||
+        fixed->capacity << shift > UINT64_MAX - fixed->base) {
+        return damaged(reader, "capacity", fixed->capacity);
+    }
+    if (fixed->meta_end < fixed->meta_start) {
+        return damaged(reader, "meta_end", fixed->meta_end);
+    }
+    return check_classes(reader);
+}
+
+bool reader_refresh(struct reader *reader) {
+    uint64_t address = reader->root + reader->fixed.layout.offset_live;
+    if (!fetch(reader, address, &reader->live, sizeof(reader->live))) {
+        return false;
+    }
+    reader->window_count = 0;
+    const struct root_live *live = &reader->live;
+    if (live->limit == 0 || live->limit > reader->fixed.capacity) {
+        return damaged(reader, "limit", live->limit);
+    }
+    if (reader_top(reader) == 0 || reader_top(reader) > live->limit) {
+        return damaged(reader, "top", reader_top(reader));
+    }
+    if (live->mappings.capacity != 0 && (!is_power_of_two(live->mappings.capacity) ||
+                                         live->mappings.count > live->mappings.capacity)) {
+        return damaged(reader, "capacity of the mapping table", live->mappings.capacity);
+    }
+    return true;
+}
+
+bool reader_open(struct reader *reader, const struct view *view, uint64_t root, void *window,
+                 size_t window_size) {
+    memset(reader, 0, sizeof(*reader));
+    reader->view = view;
+    reader->root = root;
+    reader->window = window;
+    reader->window_size = window_size;
+    struct root_fixed *fixed = &reader->fixed;
+    if (!fetch(reader, root, fixed, sizeof(*fixed))) {
+        return false;
+    }
+    if (memcmp(fixed->magic, LUCID_LAYOUT_MAGIC, sizeof(LUCID_LAYOUT_MAGIC)) != 0) {
+        reader->fault = READER_NO_ROOT;
+        return false;
+    }
+    if (fixed->self != root) {
+        reader->fault = READER_COPY;
+        reader->value = fixed->self;
+        return false;
+    }
+    fixed->library_version[sizeof(fixed->library_version) - 1] = 0;
+    if (fixed->version != LUCID_LAYOUT_VERSION) {
+        reader->fault = READER_VERSION;
+        reader->value = fixed->version;
+        return false;
+    }
+    if (fixed->base == 0) {
+        reader->fault = READER_UNUSED;
+        return false;
+    }
+    return check_description(reader) && check_fixed(reader) && reader_refresh(reader);
+}
+
+// ---- runs ---------------------------------------------------------------------------------------
+
+// The record of a unit, from the window, which is filled from there on if need be.
+static const unsigned char *record_at(struct reader *reader, uint64_t unit) {
+    size_t size = reader->fixed.layout.size_run;
+    if (unit - reader->window_first >= reader->window_count) {
+        uint64_t room = reader->window_size / size;
+        uint64_t rest = reader_top(reader) - unit;
+        uint64_t count = rest < room ? rest : room;
+        reader->window_count = 0;
+        if (!fetch(reader, (uint64_t)(uintptr_t)reader->fixed.runs + unit * size, reader->window,
+                   (size_t)count * size)) {
+            return NULL;
+        }
+        reader->window_first = unit;
+        reader->window_count = count;
+    }
+    return reader->window + (unit - reader->window_first) * size;
+}
+
+static uint64_t field64(const unsigned char *record, size_t offset) {
+    uint64_t value;
+    memcpy(&value, record + offset, sizeof(value));
+    return value;
+}
+
+static uint32_t field32(const unsigned char *record, size_t offset) {
+    uint32_t value;
+    memcpy(&value, record + offset, sizeof(value));
+    return value;
+}
+
+static uint16_t field16(const unsigned char *record, size_t offset) {
+    uint16_t value;
+    memcpy(&value, record + offset, sizeof(value));
+    return value;
+}
+
+bool reader_shape(struct reader *reader, uint64_t unit, uint64_t *shape) {
+    const unsigned char *record = record_at(reader, unit);
+    if (record != NULL) {
+        *shape = field64(record, reader->fixed.layout.run_shape);
+    }
+    return record != NULL;
+}
+
+// A span's fields; false when they do not go together, as in one that is being made right now.
+static bool read_span(const struct reader *reader, const unsigned char *record,
+                      struct reader_run *run) {
+    const struct layout_description *d = &reader->fixed.layout;
+    run->class = field16(record, d->run_class);
+    if (run->class == 0 || run->class >= CLASS_COUNT) {
+        return false;
+    }
+    const struct sizeclass *row = &reader->fixed.classes[run->class];
+    run->state = field32(record, d->run_state);
+    run->carved = field16(record, d->run_carved);
+    run->block_size = row->size;
+    run->blocks = row->blocks;
+    memcpy(run->free, record + d->run_free, sizeof(run->free));
+    return run->carved <= run->blocks && run->units == row->units;
+}
+
+static bool sound_kind(enum run_kind kind) {
+    return kind >= RUN_FREE && kind <= RUN_BUSY;
+}
+
+// Units up to the next one that begins a run.
+static bool read_gap(struct reader *reader, struct reader_run *run) {
+    uint64_t top = reader_top(reader);
+    uint64_t unit = run->head + 1;
+    for (; unit < top; unit++) {
+        uint64_t shape = 0;
+        if (!reader_shape(reader, unit, &shape)) {
+            return false;
+        }
+        if (sound_kind(run_kind_of(shape)) && run_length_of(shape) > 0 &&
+            run_length_of(shape) <= top - unit) {
+            break;
+        }
+    }
+    run->kind = RUN_NONE;
+    run->units = unit - run->head;
+    return true;
+}
+
+bool reader_run_at(struct reader *reader, uint64_t head, struct reader_run *run) {
+    const struct layout_description *d = &reader->fixed.layout;
+    const unsigned char *record = record_at(reader, head);
+    if (record == NULL) {
+        return false;
+    }
+    uint64_t shape = field64(record, d->run_shape);
+    memset(run, 0, offsetof(struct reader_run, free));
+    run->head = head;
+    run->units = run_length_of(shape);
+    run->kind = run_kind_of(shape);
+    run->birth = field32(record, d->run_birth);
+    run->dirty = field32(record, d->run_dirty);
+    run->asked = run->kind == RUN_LARGE ? field64(record, d->run_size) : 0;
+    bool sound = sound_kind(run->kind) && run->units > 0 &&
+                 run->units <= reader_top(reader) - head &&
+                 (run->kind != RUN_SPAN || read_span(reader, record, run));
+    if (!sound && !read_gap(reader, run)) {
+        return false;
+    }
+    run->start = reader_address(reader, head);
+    run->end = reader_address(reader, head + run->units);
+    return true;
+}
+
+bool reader_first(struct reader *reader, struct reader_run *run) {
+    reader->fault = READER_FINE;
+    return reader_top(reader) > 1 && reader_run_at(reader, 1, run);
+}
+
+bool reader_next(struct reader *reader, struct reader_run *run) {
+    uint64_t head = run->head + run->units;
+    reader->fault = READER_FINE;
+    return head < reader_top(reader) && reader_run_at(reader, head, run);
+}
+
+// ---- heaps --------------------------------------------------------------------------------------
+
+static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap *heap) {
+    const struct layout_description *d = &reader->fixed.layout;
+    reader->fault = READER_FINE;
+    if (address == 0) {
+        return false;
+    }
+    if (address < reader->fixed.meta_start || address > reader->fixed.meta_end - d->size_heap) {
+        return damaged(reader, "address of a thread's heap", address);
+    }
+    heap->address = address;
+    return fetch(reader, address + d->heap_state, &heap->state, sizeof(heap->state)) &&
+           fetch(reader, address + d->heap_tid, &heap->tid, sizeof(heap->tid)) &&
+           fetch(reader, address + d->heap_next, &heap->next, sizeof(heap->next));
+}
+
+bool reader_first_heap(struct reader *reader, struct reader_heap *heap) {
+    return heap_at(reader, (uint64_t)(uintptr_t)reader->live.heaps, heap);
+}
+
+// The registry grows at its front only, so addresses fall from heap to heap unless a heap lies in
+// memory that was used before; a loop is found by counting.
+bool reader_next_heap(struct reader *reader, struct reader_heap *heap) {
+    if (heap->next == heap->address) {
+        return damaged(reader, "registry of heaps: it loops at", heap->address);
+    }
+    return heap_at(reader, heap->next, heap);
+}
+
+bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned class,
+                struct reader_bin *bin) {
+    const struct layout_description *d = &reader->fixed.layout;
+    struct {
+        uint64_t top, end;
+    } ends;
+    uint64_t slots = 0;
+    uint16_t capacity = 0;
+    reader->fault = READER_FINE;
+    memset(bin, 0, sizeof(*bin));
+    // Bins come first in a heap; unit.bin depends on it.
+    if (!fetch(reader, heap->address + class * sizeof(ends), &ends, sizeof(ends)) ||
+        !fetch(reader, heap->address + d->heap_slots + class * sizeof(slots), &slots,
+               sizeof(slots)) ||
+        !fetch(reader, heap->address + d->heap_capacity + class * sizeof(capacity), &capacity,
+               sizeof(capacity))) {
+        return false;
+    }
+    if (slots == 0) {
+        return true; // never used
+    }
+    bool inside = slots >= reader->fixed.meta_start && slots < reader->fixed.meta_end &&
+                  ends.top > slots && ends.top <= ends.end && (ends.top - slots) % 8 == 0 &&
+                  ends.end - slots <= ((uint64_t)capacity + 1) * 8 &&
+                  ends.end <= reader->fixed.meta_end;
+    if (!inside) {
+        return damaged(reader, "bin", heap->address + class * sizeof(ends));
+    }
+    bin->first = slots + 8;
+    bin->top = ends.top;
+    bin->end = ends.end;
+    bin->count = (uint32_t)((ends.top - bin->first) / 8);
+    bin->capacity = capacity;
+    return true;
+}
+
+bool reader_held(struct reader *reader, const struct reader_heap *heap, unsigned class,
+                 uint32_t *head) {
+    const struct layout_description *d = &reader->fixed.layout;
+    return fetch(reader, heap->address + d->heap_held + class * sizeof(*head), head, sizeof(*head));
+}
+
+bool reader_mapping(struct reader *reader, uint32_t index, struct mapping *mapping, bool *found) {
+    uint64_t entries = (uint64_t)(uintptr_t)reader->live.mappings.entries;
+    if (!fetch(reader, entries + (uint64_t)index * sizeof(*mapping), mapping, sizeof(*mapping))) {
+        return false;
+    }
+    *found = mapping->address != 0;
+    return true;
+}
