@@ -141,13 +141,12 @@ void span_release(uint32_t head) {
 
 // ---- taking -------------------------------------------------------------------------------------
 
-static unsigned emit_word(uintptr_t start, size_t size, unsigned first, uint64_t mask,
-                          void **out) {
-    unsigned count = 0;
-    while (mask != 0) { // highest first, so that the lowest address is popped first
-        unsigned bit = bit_highest(mask);
-        mask &= ~((uint64_t)1 << bit);
-        out[count++] = (void *)(start + (first + bit) * size);
+// Stores the blocks of a word's set bits, the highest address first, so that the lowest is popped
+// first. Returns how many.
+static unsigned emit_word(uintptr_t first, size_t size, uint64_t mask, void **out) {
+    unsigned count = bit_count(mask);
+    for (void **slot = out + count; mask != 0; mask &= mask - 1) {
+        *--slot = (void *)(first + bit_lowest(mask) * size);
     }
     return count;
 }
@@ -197,10 +196,11 @@ unsigned span_take(uint32_t head, unsigned want, void **out) {
     const struct sizeclass *row = &sizeclass_table[span->class];
     bool alone = os_single_threaded();
     unsigned carved = atomic_load_explicit(&span->carved, memory_order_relaxed);
+    uintptr_t start = unit_address(head);
     unsigned taken = 0;
     for (unsigned word = 0; word * 64 < carved && taken < want; word++) {
         uint64_t mask = take_word(&span->free[word], want - taken, alone);
-        taken += emit_word(unit_address(head), row->size, word * 64, mask, out + taken);
+        taken += emit_word(start + (size_t)word * 64 * row->size, row->size, mask, out + taken);
     }
     if (taken == 0 && carved < row->blocks) {
         taken = carve(span, head, want, out);
@@ -233,8 +233,9 @@ void *span_take_one(unsigned class) {
 struct target {
     struct run *span;
     uint32_t head;
+    unsigned class;
     uintptr_t start;
-    uintptr_t end;
+    uintptr_t end; // of the part that was ever handed out
 };
 
 static struct target target_of(unsigned class, const void *block, const char *function) {
@@ -243,29 +244,22 @@ static struct target target_of(unsigned class, const void *block, const char *fu
         panic_misuse(function, "double free (its span is gone) of", block);
     }
     uint32_t head = unit - root.fixed.units[unit].back;
-    return (struct target){
-        .span = run_at(head),
-        .head = head,
-        .start = unit_address(head),
-        .end = unit_address(head + sizeclass_table[class].units),
-    };
-}
-
-static unsigned index_of(unsigned class, const struct target *target, const void *block,
-                         const char *function) {
-    size_t offset = (uintptr_t)block - target->start;
-    unsigned index = sizeclass_index(class, offset);
-    if (unlikely(index * sizeclass_size(class) != offset)) {
-        panic_misuse(function, "pointer into the middle of a block", block);
-    }
-    if (unlikely(index >= atomic_load_explicit(&target->span->carved, memory_order_relaxed))) {
+    struct run *span = run_at(head);
+    unsigned carved = atomic_load_explicit(&span->carved, memory_order_relaxed);
+    uintptr_t start = unit_address(head);
+    uintptr_t end = start + carved * sizeclass_size(class);
+    if ((uintptr_t)block >= end) {
         panic_misuse(function, "pointer to a block never handed out", block);
     }
-    return index;
+    return (struct target){.span = span,
+                           .head = head,
+                           .class = class,
+                           .start = start,
+                           .end = end};
 }
 
 static void set_bits(const struct target *target, unsigned word, uint64_t mask, bool alone,
-                     unsigned class, const char *function) {
+                     const char *function) {
     _Atomic uint64_t *free = &target->span->free[word];
     uint64_t old;
     if (alone) {
@@ -277,28 +271,36 @@ static void set_bits(const struct target *target, unsigned word, uint64_t mask, 
     if (unlikely(old & mask)) {
         unsigned index = word * 64 + bit_lowest(old & mask);
         panic_misuse(function, "double free of",
-                     (void *)(target->start + index * sizeclass_size(class)));
+                     (void *)(target->start + index * sizeclass_size(target->class)));
     }
 }
 
 // One word's worth: blocks[0] lies in the target; returns how many in a row lie in its word.
-static unsigned give_word(unsigned class, const struct target *target, void *const *blocks,
-                          unsigned count, bool alone, const char *function) {
-    unsigned word = index_of(class, target, blocks[0], function) / 64;
-    uintptr_t first = target->start + (size_t)word * 64 * sizeclass_size(class);
-    uintptr_t last = first + 64 * sizeclass_size(class);
-    last = last < target->end ? last : target->end;
+static unsigned give_word(const struct target *target, void *const *blocks, unsigned count,
+                          bool alone, const char *function) {
+    const struct sizeclass *row = &sizeclass_table[target->class];
+    size_t size = row->size;
+    unsigned word = sizeclass_index(target->class, (uintptr_t)blocks[0] - target->start) / 64;
+    uintptr_t first = target->start + (size_t)word * 64 * size;
+    size_t length = min_size(64 * size, target->end - first);
     uint64_t mask = 0;
     unsigned given = 0;
-    while (given < count && (uintptr_t)blocks[given] - first < last - first) {
-        uint64_t bit = (uint64_t)1 << index_of(class, target, blocks[given], function) % 64;
+    for (; given < count; given++) {
+        size_t offset = (uintptr_t)blocks[given] - first;
+        if (offset >= length) {
+            break;
+        }
+        size_t index = (offset * row->reciprocal) >> RECIPROCAL_SHIFT;
+        uint64_t bit = (uint64_t)1 << index;
+        if (unlikely(index * size != offset)) {
+            panic_misuse(function, "pointer into the middle of a block", blocks[given]);
+        }
         if (unlikely(mask & bit)) {
             panic_misuse(function, "double free of", blocks[given]);
         }
         mask |= bit;
-        given++;
     }
-    set_bits(target, word, mask, alone, class, function);
+    set_bits(target, word, mask, alone, function);
     return given;
 }
 
@@ -307,11 +309,11 @@ void span_give_all(unsigned class, void *const *blocks, unsigned count, const ch
     for (unsigned done = 0; done < count;) {
         struct target target = target_of(class, blocks[done], function);
         unsigned given = 0; // all that follow in the same span, counted with one swap
-        while (done + given < count &&
-               (uintptr_t)blocks[done + given] - target.start < target.end - target.start) {
-            given += give_word(class, &target, blocks + done + given, count - done - given, alone,
+        do {
+            given += give_word(&target, blocks + done + given, count - done - given, alone,
                                function);
-        }
+        } while (done + given < count &&
+                 (uintptr_t)blocks[done + given] - target.start < target.end - target.start);
         done += given;
         if (span_give(&target.span->state, given, sizeclass_table[class].blocks, alone)) {
             span_release(target.head);
