@@ -7,9 +7,14 @@
 
 #include <string.h>
 
+// Many tiny blocks or a few large ones: a burst of tiny ones should fit into the bin, while a bin
+// of large ones holds memory that other classes and threads could use.
 static unsigned capacity_limit(unsigned class) {
-    size_t by_bytes = BIN_BYTES_MAX / sizeclass_size(class);
-    return (unsigned)max_size(min_size(by_bytes, BIN_SLOTS_MAX), BIN_SLOTS_LEAST);
+    size_t size = sizeclass_size(class);
+    size_t bytes = size <= 1024   ? BIN_BYTES_MAX
+                   : size <= 4096 ? BIN_BYTES_MAX / 2
+                                  : BIN_BYTES_MAX / 4;
+    return (unsigned)max_size(min_size(bytes / size, BIN_SLOTS_MAX), BIN_SLOTS_LEAST);
 }
 
 static size_t array_bytes(unsigned capacity) {
@@ -89,8 +94,7 @@ void *bin_refill(struct heap *heap, unsigned class) {
     return heap->slots[class][taken];
 }
 
-static void flush_oldest(struct heap *heap, unsigned class, unsigned count,
-                         const char *function) {
+static void flush_oldest(struct heap *heap, unsigned class, unsigned count, const char *function) {
     void **slots = heap->slots[class] + 1;
     unsigned rest = bin_count(heap, class) - count;
     span_give_all(class, slots, count, function);
@@ -113,7 +117,7 @@ bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
 }
 
 void bin_empty_all(struct heap *heap, const char *function) {
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         unsigned count = bin_count(heap, class);
         if (count > 0) {
             flush_oldest(heap, class, count, function);
@@ -127,7 +131,7 @@ void bin_empty_all(struct heap *heap, const char *function) {
 }
 
 void bin_forget_all(struct heap *heap) {
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         void **slots = heap->slots[class];
         if (slots == NULL) {
             heap->capacity[class] = 0; // its thread was cut off while making the array

@@ -28,7 +28,7 @@
 // Bins: how many blocks a thread keeps of one class.
 // One less than a power of two: with the slot at the bottom the array fills what it is given.
 #define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
-#define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 255u)
+#define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 2047u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
 #define BIN_SLOTS_LEAST 3u // however large the block
 

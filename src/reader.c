@@ -289,6 +289,10 @@ static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap 
     if (address < reader->fixed.meta_start || address > reader->fixed.meta_end - d->size_heap) {
         return damaged(reader, "address of a thread's heap", address);
     }
+    // The registry only grows at its front, so the chain behind what was read does not change.
+    if (heap->index > reader->live.heap_count || heap->index > HEAPS_MAX) {
+        return damaged(reader, "registry of heaps: more than the count of", heap->index);
+    }
     heap->address = address;
     return fetch(reader, address + d->heap_state, &heap->state, sizeof(heap->state)) &&
            fetch(reader, address + d->heap_tid, &heap->tid, sizeof(heap->tid)) &&
@@ -296,15 +300,12 @@ static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap 
 }
 
 bool reader_first_heap(struct reader *reader, struct reader_heap *heap) {
+    heap->index = 0;
     return heap_at(reader, (uint64_t)(uintptr_t)reader->live.heaps, heap);
 }
 
-// The registry grows at its front only, so addresses fall from heap to heap unless a heap lies in
-// memory that was used before; a loop is found by counting.
 bool reader_next_heap(struct reader *reader, struct reader_heap *heap) {
-    if (heap->next == heap->address) {
-        return damaged(reader, "registry of heaps: it loops at", heap->address);
-    }
+    heap->index++;
     return heap_at(reader, heap->next, heap);
 }
 

@@ -59,6 +59,7 @@ struct reader_heap {
     uint64_t address;
     uint32_t state; // enum heap_state
     uint32_t tid;   // 0: the main thread
+    uint32_t index; // in the registry
     uint64_t next;
 };
 
