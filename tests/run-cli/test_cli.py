@@ -1,6 +1,7 @@
 """lucid without a program to run: help, version, mistakes, options."""
 
 import re
+import shutil
 
 from onetest import LUCID, SOURCE, Case, main
 
@@ -34,20 +35,35 @@ class Cli(Case):
         for command in self.commands():
             self.assertRegex(page, rf"(?m)^\.It Ic {command}\b", command)
 
-    def test_every_command_completes(self):
-        for shell in ("bash", "zsh"):
-            text = (SOURCE / "completions" / f"lucid.{shell}").read_text(encoding="utf-8")
-            for command in self.commands():
-                self.assertRegex(text, rf"\b{command}\b", shell)
-
-    def test_bash_completion_completes(self):
-        script = SOURCE / "completions" / "lucid.bash"
+    def complete(self, *words):
+        """What bash would offer for the last of the words."""
         ask = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
                '_lucid; printf "%s\\n" "${COMPREPLY[@]}"')
-        shown = self.succeed("bash", "-c", ask, "bash", script, "lucid", "ver")
-        self.assertEqual(shown.split(), ["verify"])
-        shown = self.succeed("bash", "-c", ask, "bash", script, "lucid", "run", "--s")
-        self.assertEqual(sorted(shown.split()), ["--strict", "--summary"])
+        script = SOURCE / "completions" / "lucid.bash"
+        return sorted(self.succeed("bash", "-c", ask, "bash", script, LUCID, *words).split())
+
+    def test_bash_completes_commands(self):
+        self.assertEqual(self.complete(""),
+                         sorted([*self.commands(), "help", "--help", "--version"]))
+        self.assertEqual(self.complete("ver"), ["verify"])
+        self.assertEqual(self.complete("help", "ver"), ["verify"])
+
+    def test_bash_completes_options(self):
+        self.assertEqual(self.complete("run", "--s"), ["--strict", "--summary"])
+        for command in self.commands():
+            self.assertIn("--help", self.complete(command, "--"))
+
+    def test_bash_completes_programs_and_processes(self):
+        self.assertIn("true", self.complete("run", "tru"))
+        self.assertIn("true", self.complete("run", "--", "tru"))
+        self.assertIn("1", self.complete("verify", "1"))
+        self.assertEqual(self.complete("options", "x"), [])
+
+    def test_zsh_completion_parses(self):
+        zsh = shutil.which("zsh")
+        if zsh is None:
+            self.skipTest("zsh is not installed")
+        self.succeed(zsh, "-n", SOURCE / "completions" / "lucid.zsh")
 
     def test_version(self):
         header = (SOURCE / "include" / "lucid.h").read_text(encoding="utf-8")

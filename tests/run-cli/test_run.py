@@ -109,8 +109,7 @@ class Run(Case):
         self.assertEqual(done.stdout, "found\n", "an empty entry is the current folder")
 
     def test_script_is_resolved(self):
-        script = self.write("script", "#!/bin/sh\ntr ' ' '\\n' </proc/self/maps | grep -c liblucid\n",
-                            0o755)
+        script = self.write("script", "#!/bin/sh\ngrep -c liblucid /proc/self/maps\n", 0o755)
         done = self.lucid_run("--strict", script)
         self.assertGreater(int(done.stdout), 0, done.stderr)
         static = self.compile(EXIT_42, "-static")
@@ -186,7 +185,7 @@ class Run(Case):
             self.skipTest("needs root and setcap")
         if self.run_command(setcap, "cap_net_raw+ep", program).returncode != 0:
             self.skipTest("the folder for temporary files takes no file capabilities")
-        if self.run_command("cat", LUCID, LIBRARY, user=65534).returncode != 0:
+        if self.run_command("head", "-c0", LUCID, LIBRARY, user=65534).returncode != 0:
             self.skipTest("the build folder cannot be read by other users")
         done = self.assert_refused(program, "has file capabilities", user=65534)
         self.assertEqual(done.returncode, 42)
