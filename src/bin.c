@@ -14,7 +14,7 @@ static unsigned capacity_limit(unsigned class) {
     size_t bytes = size <= 1024   ? BIN_BYTES_MAX
                    : size <= 4096 ? BIN_BYTES_MAX / 2
                                   : BIN_BYTES_MAX / 4;
-    return (unsigned)max_size(min_size(bytes / size, BIN_SLOTS_MAX), BIN_SLOTS_LEAST);
+    return (unsigned)max_size(min_size(bytes / size, BIN_SLOTS_MAX), 1);
 }
 
 static size_t array_bytes(unsigned capacity) {
@@ -31,15 +31,9 @@ static void set_array(struct heap *heap, unsigned class, void **slots, unsigned 
     heap->bins[class].end = slots + 1 + capacity;
 }
 
-// Doubles a bin, or makes its first array. False: it stays as it is.
-static bool bin_grow(struct heap *heap, unsigned class) {
+// Replaces a bin's array by one of another capacity. False: it stays as it is.
+static bool bin_resize(struct heap *heap, unsigned class, unsigned wanted) {
     unsigned old = heap->capacity[class];
-    unsigned limit = capacity_limit(class);
-    unsigned wanted = old == 0 ? BIN_SLOTS_MIN : old * 2 + 1;
-    wanted = wanted < limit ? wanted : limit;
-    if (wanted <= old) {
-        return false;
-    }
     void **slots = meta_take(array_bytes(wanted));
     if (slots == NULL) {
         return false;
@@ -54,6 +48,28 @@ static bool bin_grow(struct heap *heap, unsigned class) {
         meta_give(old_slots, array_bytes(old));
     }
     return true;
+}
+
+static bool bin_begin(struct heap *heap, unsigned class) {
+    unsigned limit = capacity_limit(class);
+    return bin_resize(heap, class, BIN_SLOTS_MIN < limit ? BIN_SLOTS_MIN : limit);
+}
+
+// A bin that ran empty or full is worth enlarging only if it did so a moment ago too. The clock
+// is the number of times any bin of the heap did.
+static bool is_busy(struct heap *heap, unsigned class) {
+    uint32_t now = heap->events++;
+    uint32_t pause = now - heap->last_event[class];
+    heap->last_event[class] = now;
+    return pause <= BIN_BUSY_EVENTS;
+}
+
+// Doubles a busy bin. False: it stays as it is.
+static bool bin_grow(struct heap *heap, unsigned class) {
+    unsigned old = heap->capacity[class];
+    unsigned limit = capacity_limit(class);
+    unsigned wanted = old * 2 + 1 < limit ? old * 2 + 1 : limit;
+    return is_busy(heap, class) && wanted > old && bin_resize(heap, class, wanted);
 }
 
 // Fills from spans until a quarter of the bin is there, or fresh blocks had to be carved: more
@@ -80,8 +96,12 @@ static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned wan
 }
 
 void *bin_refill(struct heap *heap, unsigned class) {
-    if (heap->capacity[class] == 0 && !bin_grow(heap, class)) {
-        return span_take_one(class);
+    if (heap->capacity[class] == 0) {
+        if (!bin_begin(heap, class)) {
+            return span_take_one(class);
+        }
+    } else {
+        (void)bin_grow(heap, class);
     }
     unsigned want = (heap->capacity[class] + 1u) / 2;
     unsigned taken = fill(heap, class, heap->slots[class] + 1, want);
@@ -105,7 +125,8 @@ static void flush_oldest(struct heap *heap, unsigned class, unsigned count, cons
 }
 
 bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
-    if (bin_grow(heap, class)) {
+    bool grown = heap->capacity[class] == 0 ? bin_begin(heap, class) : bin_grow(heap, class);
+    if (grown) {
         return true;
     }
     unsigned count = bin_count(heap, class);

@@ -66,17 +66,17 @@ struct run {
     // kind in the low 8 bits, length in units above; one word, so that a run changes its purpose
     // or its length in one store and the tiling can be walked at any instant.
     _Atomic uint64_t shape;
-    _Atomic uint32_t state; // span: see spanstate.h
-    uint16_t class;         // span: the size class
+    _Atomic uint32_t state;  // span: see spanstate.h
+    uint16_t class;          // span: the size class
     _Atomic uint16_t carved; // span: blocks below this number have been handed out at least once
-    uint32_t next;          // span: partial list; free: unused (unit numbers, 0 = none)
-    uint32_t prev;          // span: partial list; tail of a free run: its head
-    uint32_t left;  // free: the pool's tree
+    uint32_t next;           // span: partial list; free: unused (unit numbers, 0 = none)
+    uint32_t prev;           // span: partial list; tail of a free run: its head
+    uint32_t left;           // free: the pool's tree
     uint32_t right;
     uint64_t size;  // large: bytes asked for by the program
     uint32_t birth; // coarse milliseconds since the root was made: made (span, large), freed (free)
     uint32_t dirty; // free: how many of its units are dirty
-    uint64_t reserved[2];   // keeps the words below on a cache line of their own
+    uint64_t reserved[2];              // keeps the words below on a cache line of their own
     _Atomic uint64_t free[SPAN_WORDS]; // span: bit b % 64 of word b / 64 set = block b is free
 };
 
@@ -99,11 +99,11 @@ struct bin {
 
 // Numbers the slow paths count; one set per heap, written by its thread only.
 struct heap_counters {
-    uint64_t refills;      // times a bin was filled from spans
+    uint64_t refills; // times a bin was filled from spans
     uint64_t refill_blocks;
-    uint64_t flushes;      // times blocks went from a bin back to their spans
+    uint64_t flushes; // times blocks went from a bin back to their spans
     uint64_t flush_blocks;
-    uint64_t larges;       // large blocks and mappings allocated
+    uint64_t larges; // large blocks and mappings allocated
     uint64_t large_frees;
 };
 
@@ -116,11 +116,13 @@ struct heap {
     struct bin bins[CLASS_COUNT]; // must be first: unit.bin is an offset into it
     void **slots[CLASS_COUNT];    // bottom of each bin's array; NULL until first used
     uint16_t capacity[CLASS_COUNT];
-    uint32_t held[CLASS_COUNT];   // head of the span held for refilling, or 0
-    uint32_t state;               // enum heap_state
+    uint32_t held[CLASS_COUNT];       // head of the span held for refilling, or 0
+    uint32_t last_event[CLASS_COUNT]; // value of `events` when the bin last ran empty or full
+    uint32_t events;                  // times any bin of the heap ran empty or full
+    uint32_t state;                   // enum heap_state
     uint32_t tid;
-    uint64_t thread;              // the thread's pthread_self(), for naming it
-    struct heap *next;            // registry: every heap ever made
+    uint64_t thread;   // the thread's pthread_self(), for naming it
+    struct heap *next; // registry: every heap ever made
     struct heap *next_free;
     struct heap_counters counters;
 };
@@ -182,13 +184,13 @@ struct root_fixed {
     uintptr_t base; // of the arena, aligned to UNIT_SIZE; unit 0 begins here and is never used
     struct unit *units;
     struct run *runs;
-    uint64_t capacity;       // units the tables have room for
-    uintptr_t break_start;   // the program break when the arena began
-    uintptr_t meta_start;    // all metadata lies in [meta_start, meta_end) and in the root
+    uint64_t capacity;     // units the tables have room for
+    uintptr_t break_start; // the program break when the arena began
+    uintptr_t meta_start;  // all metadata lies in [meta_start, meta_end) and in the root
     uintptr_t meta_end;
-    uint64_t mark;           // secret; see free.c
-    uint64_t start_time;     // CLOCK_REALTIME seconds
-    uint64_t start_ms;       // CLOCK_MONOTONIC_COARSE milliseconds at that moment
+    uint64_t mark;       // secret; see free.c
+    uint64_t start_time; // CLOCK_REALTIME seconds
+    uint64_t start_ms;   // CLOCK_MONOTONIC_COARSE milliseconds at that moment
     char library_version[16];
     struct layout_description layout;
     struct sizeclass classes[CLASS_COUNT];
@@ -207,12 +209,12 @@ struct root_live {
     struct mapping_table mappings;
     _Atomic uint32_t heap_lock; // guards the registry
     uint32_t heap_count;
-    struct heap *heaps;      // registry, newest first
+    struct heap *heaps; // registry, newest first
     struct heap *heaps_free;
-    uint32_t threads;        // heaps that belong to a living thread
-    uintptr_t meta_next;     // heaps and bins: bump pointer
+    uint32_t threads;    // heaps that belong to a living thread
+    uintptr_t meta_next; // heaps and bins: bump pointer
     uintptr_t meta_committed;
-    void *meta_free[16];     // returned memory by power of two, 64 bytes first
+    void *meta_free[16]; // returned memory by power of two, 64 bytes first
     _Atomic uint32_t meta_lock;
     struct option_values options;
     _Atomic uint32_t *fork_page; // reads as zero in the child of a fork; NULL while one thread
