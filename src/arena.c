@@ -66,10 +66,9 @@ static uint32_t trim_front(uint32_t head, size_t alignment) {
     uint32_t dirty = run_at(head)->dirty == 0 ? 0 : dirty_in(tail, rest);
     run_at(tail)->dirty = dirty;
     run_at(tail)->birth = run_at(head)->birth;
-    run_at(head)->dirty -= dirty;
-    run_store(tail, RUN_FREE, rest);
-    run_store(head, RUN_FREE, front);
-    pool_insert(head);
+    run_store(tail, RUN_BUSY, rest); // so that the front is not joined with it again
+    run_store(head, RUN_BUSY, front);
+    arena_join(head, front, run_at(head)->dirty - dirty);
     return tail;
 }
 
@@ -123,9 +122,7 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
     return head;
 }
 
-// Joins [head, head + length), whose units are marked, with free neighbours and puts the result
-// into the pool. pre: the lock is held; head's shape is RUN_FREE or about to be.
-static void used_to_free(uint32_t head, uint32_t length, uint32_t dirty) {
+void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
     uint32_t start = head;
     uint32_t next = head + length;
     if (next < top_load() && run_kind_of(run_load(next)) == RUN_FREE) {
@@ -165,7 +162,7 @@ void arena_give(uint32_t head, uint32_t dirty) {
     uint32_t length = run_length_of(run_load(head));
     mark_free_units(head, length, dirty);
     os_lock(&live()->pool.lock);
-    used_to_free(head, length, dirty);
+    arena_join(head, length, dirty);
     os_unlock(&live()->pool.lock);
 }
 
@@ -190,8 +187,11 @@ static bool extend_locked(uint32_t head, uint32_t units) {
         if (live()->limit - next < more && (!grow_arena(more) || next != top_load())) {
             return false; // no memory, or the arena went on somewhere else
         }
-        run_store(head, RUN_LARGE, units);
+        // The runs tile the arena after each of these: a fork may come at any time.
+        run_store(next, RUN_BUSY, more);
         top_store(next + more);
+        run_store(head, RUN_LARGE, units);
+        run_store(next, RUN_NONE, 0);
         return true;
     }
     uint64_t shape = run_load(next);
@@ -223,7 +223,7 @@ void arena_shrink(uint32_t head, uint32_t units) {
     os_lock(&live()->pool.lock);
     run_store(head + units, RUN_BUSY, rest);
     run_store(head, RUN_LARGE, units);
-    used_to_free(head + units, rest, rest);
+    arena_join(head + units, rest, rest);
     os_unlock(&live()->pool.lock);
 }
 
@@ -261,7 +261,7 @@ uint64_t arena_purge(uint64_t keep) {
         uint32_t count = purge_units(head, length);
         purged += count;
         os_lock(&pool->lock);
-        used_to_free(head, length, dirty - count);
+        arena_join(head, length, dirty - count);
         if (count < dirty) {
             break; // the kernel refuses; trying again at once would loop
         }
@@ -273,29 +273,59 @@ uint64_t arena_purge(uint64_t keep) {
     return purged;
 }
 
+// Units of the runs in a row from `head` on that are free, or that a thread which is gone was about
+// to free or to use. What was FREE has its units marked already; the rest counts as dirty.
+static uint32_t reclaim_row(uint32_t head, uint32_t top) {
+    uint32_t length = 0;
+    while (head + length < top) {
+        uint64_t shape = run_load(head + length);
+        if (run_kind_of(shape) == RUN_BUSY) {
+            mark_free_units(head + length, run_length_of(shape), run_length_of(shape));
+        } else if (run_kind_of(shape) != RUN_FREE) {
+            break;
+        }
+        length += run_length_of(shape);
+    }
+    return length;
+}
+
+static void rebuild_run(uint32_t head, uint32_t length, enum run_kind kind) {
+    for (uint32_t i = 1; i < length; i++) {
+        if (run_load(head + i) != 0) { // a store would cost the child a copy of the page
+            run_store(head + i, RUN_NONE, 0);
+        }
+    }
+    if (kind == RUN_FREE) {
+        run_at(head)->dirty = dirty_in(head, length);
+        run_at(head)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+        run_store(head, RUN_FREE, length);
+        pool_insert(head);
+    } else if (kind != RUN_FOREIGN) {
+        uint16_t bin = kind == RUN_SPAN ? (uint16_t)(run_at(head)->class * sizeof(struct bin))
+                                        : (uint16_t)0;
+        for (uint32_t i = 0; i < length; i++) {
+            root.fixed.units[head + i] = (struct unit){.bin = bin, .back = (uint16_t)i};
+        }
+    }
+}
+
 // Another thread may have been cut off between any two stores above. The shapes tile the arena
 // at every instant; everything else follows from them.
 void arena_after_fork(void) {
     atomic_store(&live()->pool.lock, 0);
     pool_reset();
     uint32_t top = top_load();
+    if (live()->limit < top) {
+        live()->limit = top; // cut off in grow.c between the step over a hole and the new limit
+    }
     for (uint32_t head = 1; head < top;) {
-        uint64_t shape = run_load(head);
-        uint32_t length = run_length_of(shape);
-        enum run_kind kind = run_kind_of(shape);
-        for (uint32_t i = 1; i < length; i++) {
-            run_store(head + i, RUN_NONE, 0);
+        uint32_t length = reclaim_row(head, top);
+        enum run_kind kind = RUN_FREE;
+        if (length == 0) {
+            length = run_length_of(run_load(head));
+            kind = run_kind_of(run_load(head));
         }
-        if (kind == RUN_FREE || kind == RUN_BUSY) {
-            mark_free_units(head, length, length);
-            used_to_free(head, length, length);
-        } else if (kind != RUN_FOREIGN) {
-            uint16_t bin = kind == RUN_SPAN ? (uint16_t)(run_at(head)->class * sizeof(struct bin))
-                                            : (uint16_t)0;
-            for (uint32_t i = 0; i < length; i++) {
-                root.fixed.units[head + i] = (struct unit){.bin = bin, .back = (uint16_t)i};
-            }
-        }
+        rebuild_run(head, length, kind);
         head += length;
     }
 }

@@ -27,6 +27,10 @@ bool arena_extend(uint32_t head, uint32_t units);
 // Makes a large run shorter; the rest goes to the pool.
 void arena_shrink(uint32_t head, uint32_t units);
 
+// Joins [head, head + length), whose units are marked, with free neighbours and puts the result
+// into the pool. pre: the pool's lock is held; head's shape is RUN_FREE or about to be.
+void arena_join(uint32_t head, uint32_t length, uint32_t dirty);
+
 // Gives dirty memory of free runs back to the kernel until at most `keep` dirty units remain.
 // Returns the units given back.
 uint64_t arena_purge(uint64_t keep);

@@ -3,7 +3,6 @@
 #include "arena.h"
 #include "os/os.h"
 #include "panic.h"
-#include "pool.h"
 #include "root.h"
 
 #define RECORDS_STEP 4096u // units whose records are opened at once: 64 MiB of 16 KiB units
@@ -87,10 +86,9 @@ static void step_over(uint64_t start) {
     uint32_t top = (uint32_t)atomic_load(&live()->top);
     uint32_t limit = (uint32_t)live()->limit;
     if (top < limit) {
-        run_at(top)->dirty = 0;
-        run_store(top, RUN_FREE, limit - top);
+        run_store(top, RUN_BUSY, limit - top);
         atomic_store(&live()->top, limit);
-        pool_insert(top);
+        arena_join(top, limit - top, 0);
     }
     run_store(limit, RUN_FOREIGN, (uint32_t)start - limit);
     atomic_store(&live()->top, start);

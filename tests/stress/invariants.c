@@ -1,0 +1,255 @@
+// The walk below trusts nothing: it derives every number from the tables a second time and
+// compares. Its own notes come from the C library's malloc, which is not under test here.
+#include "invariants.h"
+
+#include "arena.h"
+#include "bin.h"
+#include "mapping.h"
+#include "root.h"
+#include "span.h"
+#include "spanstate.h"
+#include "testing.h"
+
+struct notes {
+    uint32_t top;
+    unsigned char *held;   // per unit: times a heap holds the span
+    unsigned char *listed; // per unit: times it is on its class's list
+    unsigned char *pooled; // per unit: times it is in one of the pool's trees
+    unsigned char *cached; // per granule: times the block is in a bin
+    uint32_t spans[CLASS_COUNT];
+    uint32_t free_units;
+    uint32_t dirty_units;
+};
+
+static void note_heaps(struct notes *notes) {
+    uint32_t heaps = 0;
+    uint32_t living = 0;
+    for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
+        heaps++;
+        living += heap->state == HEAP_LIVE;
+        for (unsigned class = 1; class < CLASS_COUNT; class++) {
+            void **slots = heap->slots[class];
+            uint32_t head = heap->held[class];
+            unsigned count = bin_count(heap, class);
+            REQUIRE(count <= heap->capacity[class], "class %u: %u blocks in a bin of %u", class,
+                    count, heap->capacity[class]);
+            REQUIRE(slots == NULL || slots[0] == NULL, "class %u: no stop under the stack", class);
+            REQUIRE(heap->state == HEAP_LIVE || (count == 0 && head == 0),
+                    "class %u: a heap without a thread has %u blocks and holds %u", class, count,
+                    head);
+            if (head != 0) {
+                REQUIRE(head < notes->top, "held %u", head);
+                notes->held[head]++;
+            }
+            for (unsigned i = 1; i <= count; i++) {
+                uintptr_t block = (uintptr_t)slots[i];
+                REQUIRE(in_arena(block) && block % BLOCK_ALIGN == 0, "%p in a bin", slots[i]);
+                REQUIRE(root.fixed.units[unit_of(block)].bin == class * sizeof(struct bin),
+                        "%p in a bin of class %u", slots[i], class);
+                size_t granule = (block - root.fixed.base) / BLOCK_ALIGN;
+                REQUIRE(notes->cached[granule]++ == 0, "%p is twice in bins", slots[i]);
+            }
+        }
+    }
+    REQUIRE(heaps == root.live.heap_count, "%u heaps, %u counted", heaps, root.live.heap_count);
+    REQUIRE(living == root.live.threads, "%u of %u", living, root.live.threads);
+    uint32_t idle = 0;
+    for (struct heap *heap = root.live.heaps_free; heap != NULL; heap = heap->next_free) {
+        REQUIRE(heap->state == HEAP_FREE, "a heap in use is on the free list");
+        REQUIRE(++idle <= heaps, "the free list is a loop");
+    }
+    REQUIRE(idle + living == heaps, "%u + %u of %u heaps", idle, living, heaps);
+}
+
+static void note_lists(struct notes *notes) {
+    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+        const struct class_list *list = &root.live.lists[class];
+        uint32_t before = 0;
+        uint32_t count = 0;
+        for (uint32_t head = list->head; head != 0; head = run_at(head)->next) {
+            REQUIRE(head < notes->top && run_at(head)->class == class, "class %u: unit %u", class,
+                    head);
+            REQUIRE(run_at(head)->prev == before, "class %u: unit %u has %u before it, not %u",
+                    class, head, run_at(head)->prev, before);
+            REQUIRE(notes->listed[head]++ == 0, "class %u: unit %u is listed twice", class, head);
+            before = head;
+            count++;
+        }
+        REQUIRE(count == list->count, "class %u: %u listed, %u counted", class, count, list->count);
+        REQUIRE(list->lock == 0, "class %u: locked", class);
+    }
+}
+
+static uint32_t note_tree(struct notes *notes, uint32_t node, unsigned tree, unsigned depth) {
+    if (node == 0) {
+        return 0;
+    }
+    REQUIRE(depth < 200, "the pool's tree is a loop at %u", node);
+    REQUIRE(node < notes->top && run_kind_of(run_load(node)) == RUN_FREE, "unit %u in the pool",
+            node);
+    REQUIRE((run_at(node)->dirty != 0) == (tree == 1), "unit %u is in the wrong tree", node);
+    REQUIRE(notes->pooled[node]++ == 0, "unit %u is twice in the pool", node);
+    return 1 + note_tree(notes, run_at(node)->left, tree, depth + 1) +
+           note_tree(notes, run_at(node)->right, tree, depth + 1);
+}
+
+static void check_block_bits(const struct notes *notes, uint32_t head, unsigned class) {
+    const struct run *span = run_at(head);
+    const struct sizeclass *row = &sizeclass_table[class];
+    uint32_t free_blocks = 0;
+    for (unsigned index = 0; index < row->blocks; index++) {
+        bool is_free = span_is_free(span, index);
+        uintptr_t block = unit_address(head) + (size_t)index * row->size;
+        size_t granule = (block - root.fixed.base) / BLOCK_ALIGN;
+        REQUIRE(!is_free || index < span->carved, "block %u of unit %u is free but not carved",
+                index, head);
+        REQUIRE(!notes->cached[granule] || (!is_free && index < span->carved),
+                "block %u of unit %u is both in a bin and free", index, head);
+        free_blocks += is_free;
+    }
+    int32_t count = span_count(span->state);
+    REQUIRE(count == (int32_t)(free_blocks + row->blocks - span->carved),
+            "span %u: count %d, free bits %u, carved %u of %u", head, count, free_blocks,
+            span->carved, row->blocks);
+}
+
+static void check_span(struct notes *notes, uint32_t head, uint32_t length) {
+    const struct run *span = run_at(head);
+    unsigned class = span->class;
+    REQUIRE(class > 0 && class < CLASS_COUNT, "span %u of class %u", head, class);
+    const struct sizeclass *row = &sizeclass_table[class];
+    REQUIRE(length == row->units && span->carved <= row->blocks, "span %u", head);
+    check_block_bits(notes, head, class);
+    int32_t count = span_count(span->state);
+    bool held = span->state & SPAN_HELD;
+    bool listed = span->state & SPAN_LISTED;
+    REQUIRE(notes->held[head] == held, "span %u: HELD is %d, heaps that hold it %u", head, held,
+            notes->held[head]);
+    REQUIRE(notes->listed[head] == listed, "span %u: LISTED is %d, on its list %u", head, listed,
+            notes->listed[head]);
+    REQUIRE(held || (listed ? count > 0 && count < row->blocks : count == 0),
+            "span %u: state %x at rest", head, span->state);
+    notes->spans[class]++;
+}
+
+static void check_units(uint32_t head, uint32_t length, unsigned class) {
+    for (uint32_t i = 0; i < length; i++) {
+        struct unit unit = root.fixed.units[head + i];
+        REQUIRE(unit.bin == class * sizeof(struct bin) && unit.back == i,
+                "unit %u + %u: bin %u, back %u", head, i, unit.bin, unit.back);
+        REQUIRE(i == 0 || run_load(head + i) == 0, "a run begins inside run %u, at + %u", head, i);
+    }
+}
+
+static void check_free_run(struct notes *notes, uint32_t head, uint32_t length) {
+    uint32_t dirty = 0;
+    for (uint32_t i = 0; i < length; i++) {
+        struct unit unit = root.fixed.units[head + i];
+        REQUIRE(unit.bin == 0 && unit.back <= UNIT_DIRTY, "free unit %u + %u: bin %u, back %u",
+                head, i, unit.bin, unit.back);
+        REQUIRE(i == 0 || run_load(head + i) == 0, "a run begins inside free %u, at + %u", head, i);
+        dirty += unit.back;
+    }
+    REQUIRE(dirty == run_at(head)->dirty, "free run %u: %u dirty, %u noted", head, dirty,
+            run_at(head)->dirty);
+    REQUIRE(run_at(head + length - 1)->prev == head, "free run %u: its tail names %u", head,
+            run_at(head + length - 1)->prev);
+    REQUIRE(notes->pooled[head] == 1, "free run %u is not in the pool", head);
+    notes->free_units += length;
+    notes->dirty_units += dirty;
+}
+
+static void check_runs(struct notes *notes) {
+    enum run_kind before = RUN_NONE;
+    uint32_t head = 1;
+    while (head < notes->top) {
+        uint32_t length = run_length_of(run_load(head));
+        enum run_kind kind = run_kind_of(run_load(head));
+        REQUIRE(length > 0 && length <= notes->top - head, "run %u has %u units", head, length);
+        if (kind == RUN_SPAN) {
+            check_span(notes, head, length);
+            check_units(head, length, run_at(head)->class);
+        } else if (kind == RUN_LARGE) {
+            check_units(head, length, 0);
+            uint64_t size = run_at(head)->size;
+            REQUIRE(size > (uint64_t)(length - 1) << UNIT_SHIFT &&
+                        size <= (uint64_t)length << UNIT_SHIFT,
+                    "large block %u of %u units holds %llu bytes", head, length,
+                    (unsigned long long)size);
+        } else if (kind == RUN_FREE) {
+            REQUIRE(before != RUN_FREE, "free runs side by side at %u", head);
+            check_free_run(notes, head, length);
+        } else {
+            REQUIRE(kind == RUN_FOREIGN, "run %u of kind %d at rest", head, kind);
+        }
+        before = kind;
+        head += length;
+    }
+    REQUIRE(head == notes->top, "the runs end at %u, top is %u", head, notes->top);
+    REQUIRE(notes->top <= root.live.limit && root.live.limit <= root.live.committed,
+            "top %u, limit %llu", notes->top, (unsigned long long)root.live.limit);
+    REQUIRE(root.live.reach == root.live.limit * (UNIT_SIZE / BLOCK_ALIGN), "reach");
+}
+
+static void check_sums(struct notes *notes) {
+    const struct pool *pool = &root.live.pool;
+    REQUIRE(pool->free_units == notes->free_units, "%u free units, %u counted", notes->free_units,
+            pool->free_units);
+    REQUIRE(pool->dirty_units == notes->dirty_units, "%u dirty units, %u counted",
+            notes->dirty_units, pool->dirty_units);
+    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+        REQUIRE(notes->spans[class] == root.live.lists[class].spans,
+                "class %u: %u spans, %u counted", class, notes->spans[class],
+                root.live.lists[class].spans);
+    }
+}
+
+static void check_mappings(void) {
+    const struct mapping_table *table = &root.live.mappings;
+    uint32_t count = 0;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < table->capacity; i++) {
+        const struct mapping *entry = &table->entries[i];
+        if (entry->address == 0) {
+            continue;
+        }
+        struct mapping found = {.address = 0};
+        REQUIRE(mapping_find((void *)(uintptr_t)entry->address, &found) &&
+                    found.start == entry->start && found.length == entry->length,
+                "mapping %llx is not found", (unsigned long long)entry->address);
+        REQUIRE(entry->start <= entry->address &&
+                    entry->address + entry->size == entry->start + entry->length,
+                "mapping %llx", (unsigned long long)entry->address);
+        count++;
+        bytes += entry->length;
+    }
+    REQUIRE(count == table->count && bytes == table->bytes, "%u mappings, %u counted", count,
+            table->count);
+    REQUIRE(count == 0 || count < table->capacity, "the mapping table is full");
+}
+
+void invariants_check(void) {
+    arena_check();
+    struct notes *notes = calloc(1, sizeof(*notes));
+    REQUIRE(notes != NULL, "no memory for the walk");
+    notes->top = (uint32_t)root.live.top;
+    size_t units = (size_t)root.live.limit + 1;
+    notes->held = calloc(units, 1);
+    notes->listed = calloc(units, 1);
+    notes->pooled = calloc(units, 1);
+    notes->cached = calloc(units, UNIT_SIZE / BLOCK_ALIGN);
+    REQUIRE(notes->held && notes->listed && notes->pooled && notes->cached, "no memory");
+    note_heaps(notes);
+    note_lists(notes);
+    for (unsigned tree = 0; tree < POOL_TREES; tree++) {
+        (void)note_tree(notes, root.live.pool.tree[tree], tree, 0);
+    }
+    check_runs(notes);
+    check_sums(notes);
+    check_mappings();
+    free(notes->held);
+    free(notes->listed);
+    free(notes->pooled);
+    free(notes->cached);
+    free(notes);
+}
