@@ -42,5 +42,9 @@ install(
     DESTINATION ${package_folder}
 )
 
+# pkg-config: the prefix is told relative to the file, so that an installed tree can be moved.
+file(RELATIVE_PATH prefix_from_pkgconfig
+    ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX}
+)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/lucid.pc.in ${PROJECT_BINARY_DIR}/lucid.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/lucid.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -115,7 +115,7 @@ class House(Case):
     def test_every_function_has_a_manual_entry(self):
         functions = set(re.findall(r"\b(lucid_\w+)\(", self.read("include", "lucid.h")))
         page = self.read("docs", "man", "liblucid.3")
-        self.assertGreater(len(functions), 20)
+        self.assertIn("lucid_malloc", functions)
         self.assertEqual(functions, set(re.findall(r"(?m)^\.Fn (lucid_\w+) \"", page)))
         self.assertEqual(functions, set(re.findall(r"(?m)^\.Nm (lucid_\w+)", page)))
 
