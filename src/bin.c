@@ -117,9 +117,16 @@ void *bin_refill(struct heap *heap, unsigned class) {
 static void flush_oldest(struct heap *heap, unsigned class, unsigned count, const char *function) {
     void **slots = heap->slots[class] + 1;
     unsigned rest = bin_count(heap, class) - count;
+    // What is given may be used by another thread before it has left the array: a child forked
+    // in between must not believe that it is still here.
+    heap->flush_class = class;
+    heap->flush_count = count;
+    atomic_signal_fence(memory_order_seq_cst);
     span_give_all(class, slots, count, function);
     memmove(slots, slots + count, rest * sizeof(void *));
     heap->bins[class].top = slots + rest;
+    atomic_signal_fence(memory_order_seq_cst);
+    heap->flush_count = 0;
     heap->counters.flushes++;
     heap->counters.flush_blocks += count;
 }
@@ -151,16 +158,23 @@ void bin_empty_all(struct heap *heap, const char *function) {
     }
 }
 
+// The thread may have been cut off while it made a new array or gave blocks back. What cannot be
+// told is left alone: its blocks stay used, which costs memory but harms nobody.
 void bin_forget_all(struct heap *heap) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         void **slots = heap->slots[class];
         if (slots == NULL) {
-            heap->capacity[class] = 0; // its thread was cut off while making the array
+            heap->capacity[class] = 0;
+            heap->bins[class] = heap_none.bins[0];
             continue;
         }
-        for (void **slot = slots + 1; slot < heap->bins[class].top; slot++) {
-            span_mark_free(class, *slot);
+        unsigned first = heap->flush_class == class ? heap->flush_count : 0;
+        unsigned count = bin_count_now(heap, class);
+        for (unsigned i = first; i < count; i++) {
+            span_mark_free(class, slots[1 + i]);
         }
         heap->bins[class].top = slots + 1;
+        heap->bins[class].end = slots + 1 + heap->capacity[class];
     }
+    heap->flush_count = 0;
 }

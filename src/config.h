@@ -38,6 +38,13 @@
 #define ARENA_CAPACITY_MIN ((size_t)4 << 30)
 #define ARENA_CAPACITY_MAX ((size_t)8 << 40)
 
+// Huge pages make first touches several times cheaper, and cost memory where only a part of one
+// is used. The arena asks for them once it is so large that this part does not matter, and for
+// large blocks, which are mostly filled.
+#define HUGE_PAGE_SIZE ((size_t)2 << 20)
+#define HUGE_ARENA_MIN ((size_t)32 << 20)
+#define HUGE_BLOCK_MIN ((size_t)4 << 20)
+
 // Blocks above this have a mapping of their own (option mmap_threshold).
 #define MAPPING_THRESHOLD ((size_t)32 << 20)
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)

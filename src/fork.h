@@ -6,18 +6,22 @@
 #ifndef LUCID_FORK_H
 #define LUCID_FORK_H
 
+#include "os/os.h"
 #include "root.h"
 
-// The process is about to have a second heap: from now on forks must be noticed. May call back
-// into malloc.
+// The process has a second thread: from now on forks must be noticed. May call back into malloc.
 void fork_watch(void);
 
 void fork_rebuild(void);
 
-// To be called on entry to every slow path.
+// To be called on entry to every slow path, before any lock is taken.
 static inline void fork_check(void) {
-    _Atomic uint32_t *page = root.live.fork_page;
-    if (unlikely(page != NULL && atomic_load_explicit(page, memory_order_relaxed) == 0)) {
+    struct fork_page *page = __atomic_load_n(&root.live.fork_page, __ATOMIC_ACQUIRE);
+    if (page == NULL) {
+        if (unlikely(!os_single_threaded())) {
+            fork_watch();
+        }
+    } else if (unlikely(atomic_load_explicit(&page->known, memory_order_acquire) == 0)) {
         fork_rebuild();
     }
 }

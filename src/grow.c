@@ -94,6 +94,17 @@ static void step_over(uint64_t start) {
     atomic_store(&live()->top, start);
 }
 
+// Once the arena is large, what is added to it comes in huge pages.
+static void ask_for_huge_pages(void) {
+    uintptr_t from = align_up(root.fixed.base + HUGE_ARENA_MIN, HUGE_PAGE_SIZE);
+    from = from > live()->huge_end ? from : live()->huge_end;
+    uintptr_t to = align_down(limit_address(), HUGE_PAGE_SIZE);
+    if (to > from) {
+        live()->huge_end = to;
+        os_advise_huge((void *)from, to - from);
+    }
+}
+
 // Records for [limit, end) and, when the new piece does not begin at the limit, the step over.
 static bool adopt(uintptr_t start, uintptr_t end) {
     uint64_t first = (start - root.fixed.base) >> UNIT_SHIFT;
@@ -105,6 +116,7 @@ static bool adopt(uintptr_t start, uintptr_t end) {
         step_over(first);
     }
     set_limit(last);
+    ask_for_huge_pages();
     return true;
 }
 

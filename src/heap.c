@@ -15,6 +15,13 @@ static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec
 
 static void heap_retire(struct heap *heap) {
     heap_self = &heap_none;
+    struct fork_page *page = root.live.fork_page;
+    if (page != NULL && atomic_load(&page->known) == 0) {
+        // The child of a fork ends its only thread before anything was rebuilt: whoever rebuilds
+        // will find this heap among those without a thread.
+        page->forker = &heap_none;
+        return;
+    }
     bin_empty_all(heap, "thread exit");
     os_lock(&root.live.heap_lock);
     heap->state = HEAP_FREE;
@@ -94,15 +101,18 @@ struct heap *heap_get(void) {
     return heap;
 }
 
-// A thread that is gone may have been in the middle of a refill or a flush. Its array is only
-// believed as far as it points to blocks that are not marked free.
-void heap_after_fork(void) {
+// The thread that comes here first may be one that the child made, while the one that forked has
+// not left its fast paths yet; if that one is not known, every heap is treated as if it were its.
+void heap_after_fork(struct heap *forker) {
+    if (forker == NULL && heap_self != &heap_none) {
+        forker = heap_self;
+    }
     atomic_store(&root.live.heap_lock, 0);
     root.live.heaps_free = NULL;
     root.live.threads = 0;
     for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         memset(heap->held, 0, sizeof(heap->held));
-        if (heap == heap_self) {
+        if (heap->state == HEAP_LIVE && (heap == forker || forker == NULL)) {
             root.live.threads++;
             continue;
         }

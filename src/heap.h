@@ -13,7 +13,8 @@
 struct heap *heap_get(void);
 
 // In the child of a fork, before anything else is allocated: gives back what the threads that
-// are gone had in their bins. The bitmaps must be consistent (span_after_fork comes after).
-void heap_after_fork(void);
+// are gone had in their bins. `forker` is the heap of the thread that lives on (heap_none: it has
+// none), NULL if that is not known. Counts and lists of spans are made anew afterwards.
+void heap_after_fork(struct heap *forker);
 
 #endif

@@ -15,11 +15,22 @@ static size_t mapping_threshold(void) {
     return root.live.options.value[OPTION_MMAP_THRESHOLD];
 }
 
+// A block that is filled front to back touches all of its huge pages but the last part of one.
+static void ask_for_huge_pages(uint32_t head, size_t size) {
+    uintptr_t from = align_up(unit_address(head), HUGE_PAGE_SIZE);
+    uintptr_t to = align_down(unit_address(head) + size, HUGE_PAGE_SIZE);
+    if (size >= HUGE_BLOCK_MIN && run_at(head)->dirty == 0 && to > from &&
+        to > root.live.huge_end) {
+        os_advise_huge((void *)from, to - from);
+    }
+}
+
 static void *run_new(size_t size, size_t alignment, bool zero) {
     uint32_t head = arena_take(units_for(size), alignment, RUN_LARGE, zero);
     if (head == 0) {
         return NULL;
     }
+    ask_for_huge_pages(head, size);
     run_at(head)->size = size;
     run_at(head)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
     return (void *)unit_address(head);

@@ -124,6 +124,8 @@ struct heap {
     uint64_t thread;   // the thread's pthread_self(), for naming it
     struct heap *next; // registry: every heap ever made
     struct heap *next_free;
+    uint32_t flush_class;     // what is being given back to the spans at this moment: the oldest
+    uint32_t flush_count;     // `flush_count` blocks of this class's bin
     struct heap_counters counters;
 };
 
@@ -153,6 +155,13 @@ struct pool {
 struct option_values {
     uint64_t value[OPTION_ROOM];
     uint8_t source[OPTION_ROOM]; // enum option_source
+};
+
+// A page that the kernel wipes in the child of a fork (fork.h).
+struct fork_page {
+    _Atomic uint32_t known; // 0: a child that has not rebuilt its heap yet
+    _Atomic uint32_t lock;  // for the threads that come to rebuild it at once
+    struct heap *forker;    // in the child: the heap of the one thread that lives on, if known
 };
 
 struct mapping_table {
@@ -202,6 +211,7 @@ struct root_live {
     uint64_t limit;         // units from base to the end of the arena: reach in units
     uint64_t committed;     // units whose records are accessible
     uintptr_t break_end;    // the break as we last left it; 0: the break is not usable
+    uintptr_t huge_end;     // huge pages are asked for from HUGE_ARENA_MIN up to here
     uint32_t break_moves;   // times somebody else's move of the break was stepped over
     uint32_t continued;     // times the arena went on in a mapping because the break did not move
     struct pool pool;
@@ -217,7 +227,7 @@ struct root_live {
     void *meta_free[16]; // returned memory by power of two, 64 bytes first
     _Atomic uint32_t meta_lock;
     struct option_values options;
-    _Atomic uint32_t *fork_page; // reads as zero in the child of a fork; NULL while one thread
+    struct fork_page *fork_page; // NULL while the process has had one thread only
     _Atomic uint32_t init_lock;
     _Atomic uint32_t ready; // 1 once the first allocation has set everything up
 };

@@ -363,6 +363,10 @@ void span_after_fork(void) {
             atomic_store(&span->state, span_state(SPAN_HELD, count_free(span)));
             list_of(span->class)->spans++;
             span_release(head);
+            // An empty span has become part of a free run, perhaps with what followed it.
+            while (next < top && run_load(next) == 0) {
+                next++;
+            }
         }
         head = next;
     }

@@ -128,6 +128,12 @@ bool os_purge(void *start, size_t length) {
            call_succeeds(syscall(SYS_madvise, start, length, MADV_DONTNEED), saved);
 }
 
+void os_advise_huge(void *start, size_t length) {
+    int saved = errno;
+    (void)syscall(SYS_madvise, start, length, MADV_HUGEPAGE);
+    errno = saved;
+}
+
 bool os_wipe_on_fork(void *start, size_t length) {
     int saved = errno;
     return call_succeeds(syscall(SYS_madvise, start, length, MADV_WIPEONFORK), saved);

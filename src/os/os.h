@@ -52,6 +52,9 @@ void *os_remap(void *start, size_t length, size_t new_length);
 // unchanged or undefined, the caller must treat them as dirty.
 bool os_purge(void *start, size_t length);
 
+// Asks for huge pages behind these addresses; a kernel that cannot is no error.
+void os_advise_huge(void *start, size_t length);
+
 // From now on a child of fork sees zeros here. False: not supported.
 bool os_wipe_on_fork(void *start, size_t length);
 
