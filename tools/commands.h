@@ -7,6 +7,8 @@
 enum exit_code { EXIT_FINE = 0, EXIT_FINDING = 1, EXIT_UNREADABLE = 2, EXIT_USAGE = 64 };
 
 int cmd_bench(int argc, char **argv);
+int cmd_heap(int argc, char **argv);
+int cmd_layout(int argc, char **argv);
 int cmd_options(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
@@ -20,6 +22,8 @@ struct command {
 static const struct command commands[] = {
     {"bench", "compare a program under lucid, the C library's malloc and others", cmd_bench},
     {"run", "run a program under lucid", cmd_run},
+    {"layout", "show a process's address space and its program break", cmd_layout},
+    {"heap", "list the blocks of a heap", cmd_heap},
     {"options", "list the options and their values", cmd_options},
     {"verify", "tell whether a process uses lucid, and which version", cmd_verify},
 };

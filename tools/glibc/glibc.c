@@ -1,0 +1,265 @@
+// lucid heap, arena and block for a process on glibc's own malloc.
+#include "glibc.h"
+
+#include "util/human.h"
+
+#include <string.h>
+
+static const char best_effort[] =
+    "glibc's own malloc, best effort: the main arena, walked by sizes and flag bits; other "
+    "arenas and blocks with an mmap of their own are not shown";
+
+static void no_heap(const struct session *session) {
+    say("%s runs on no lucid, and no glibc heap can be walked behind its program break either: "
+        "it has not allocated yet, or has an allocator of its own; `lucid layout` works on any "
+        "process",
+        session->target.label);
+}
+
+static const char *flag_names(uint64_t flags) {
+    static const char *const names[8] = {
+        "-",
+        "PREV_INUSE",
+        "IS_MMAPPED",
+        "PREV_INUSE|IS_MMAPPED",
+        "NON_MAIN_ARENA",
+        "PREV_INUSE|NON_MAIN_ARENA",
+        "IS_MMAPPED|NON_MAIN_ARENA",
+        "PREV_INUSE|IS_MMAPPED|NON_MAIN_ARENA",
+    };
+    return names[flags & 7];
+}
+
+static const char *chunk_state(const struct glibc_chunk *chunk) {
+    return chunk->top ? "top" : chunk->tcache ? "tcache" : block_state_names[chunk->state];
+}
+
+struct sums {
+    uint64_t count[3];
+    uint64_t bytes[3];
+    const struct glibc_chunk *top;
+};
+
+static void add_up(const struct glibc_walk *walk, struct sums *sums) {
+    memset(sums, 0, sizeof(*sums));
+    for (size_t i = 0; i < walk->count; i++) {
+        const struct glibc_chunk *chunk = &walk->chunks[i];
+        if (chunk->top) {
+            sums->top = chunk;
+        } else {
+            sums->count[chunk->state]++;
+            sums->bytes[chunk->state] += chunk->size;
+        }
+    }
+}
+
+// ---- JSON -----------------------------------------------------------------------------------------
+
+static void json_head(const struct session *session, struct json *json, const char *command,
+                      const struct glibc_walk *walk) {
+    session_json_head(session, json, command);
+    json_open_object(json, "heap");
+    json_string(json, "allocator", "glibc");
+    json_bool(json, "best_effort", true);
+    json_address(json, "start", walk->start);
+    json_address(json, "end", walk->end);
+    if (walk->problem != NULL) {
+        json_string(json, "problem", walk->problem);
+        json_address(json, "problem_at", walk->problem_at);
+    }
+    json_close_object(json);
+}
+
+static void json_chunk(struct json *json, const char *key, const struct glibc_chunk *chunk) {
+    json_open_object(json, key);
+    json_address(json, "address", chunk->top ? chunk->address : chunk->address + 16);
+    json_number(json, "size", chunk->top ? chunk->size : chunk->size - 8);
+    if (!chunk->top) {
+        json_string(json, "state", block_state_names[chunk->state]);
+    }
+    json_address(json, "chunk", chunk->address);
+    json_number(json, "chunk_size", chunk->size);
+    json_address(json, "size_word", chunk->size | chunk->flags);
+    json_string(json, "flags", flag_names(chunk->flags));
+    if (chunk->tcache) {
+        json_bool(json, "tcache", true);
+    }
+    json_close_object(json);
+}
+
+static uint64_t json_chunks(struct json *json, const struct glibc_walk *walk, uint64_t limit) {
+    uint64_t shown = 0;
+    uint64_t hidden = 0;
+    json_open_array(json, "blocks");
+    for (size_t i = 0; i < walk->count; i++) {
+        if (walk->chunks[i].top) {
+            continue;
+        }
+        if (shown < limit) {
+            json_chunk(json, NULL, &walk->chunks[i]);
+            shown++;
+        } else {
+            hidden++;
+        }
+    }
+    json_close_array(json);
+    return hidden;
+}
+
+// ---- text -----------------------------------------------------------------------------------------
+
+static void print_chunk(struct out *out, const struct glibc_chunk *chunk) {
+    out_format(out, "  0x%-16llx  0x%-8llx 0x%-8llx %-8s %s%s\n",
+               (unsigned long long)chunk->address, (unsigned long long)chunk->size,
+               (unsigned long long)(chunk->size | chunk->flags), chunk_state(chunk),
+               flag_names(chunk->flags),
+               chunk->tcache ? "  the first thread's table of cached blocks" : "");
+}
+
+static void print_chunk_head(struct out *out) {
+    out_text(out, "  CHUNK               SIZE       IN MEMORY  STATE    FLAGS\n");
+}
+
+static void print_head(const struct session *session, const struct glibc_walk *walk) {
+    struct out *out = &out_standard;
+    session_print_head(session, out);
+    out_format(out, "%s\n", best_effort);
+    out_format(out, "[heap] 0x%llx to 0x%llx; what malloc returned is 16 bytes behind a chunk\n\n",
+               (unsigned long long)walk->start, (unsigned long long)walk->end);
+}
+
+static void print_problem(const struct glibc_walk *walk) {
+    if (walk->problem != NULL) {
+        out_format(&out_standard, "  the walk ends at 0x%llx: %s there\n",
+                   (unsigned long long)walk->problem_at, walk->problem);
+    }
+}
+
+int glibc_heap(struct session *session, uint64_t limit) {
+    struct glibc_walk walk;
+    struct json json;
+    struct out *out = &out_standard;
+    if (!glibc_walk_heap(&walk, &session->target)) {
+        no_heap(session);
+        return EXIT_UNREADABLE;
+    }
+    struct sums sums;
+    add_up(&walk, &sums);
+    if (session->cli.json) {
+        json_start(&json, out);
+        json_head(session, &json, "heap", &walk);
+        json_number(&json, "blocks_not_shown", json_chunks(&json, &walk, limit));
+        if (sums.top != NULL) {
+            json_chunk(&json, "top", sums.top);
+        } else {
+            json_null(&json, "top");
+        }
+        json_close_object(&json);
+    } else {
+        print_head(session, &walk);
+        print_chunk_head(out);
+        for (size_t i = 0; i < walk.count; i++) {
+            if (i < limit || walk.chunks[i].top) {
+                print_chunk(out, &walk.chunks[i]);
+            }
+        }
+        if (walk.count > 0 && walk.count - 1 > limit) {
+            out_format(out, "  %llu more chunks are not shown (--limit)\n",
+                       (unsigned long long)(walk.count - limit - 1));
+        }
+        print_problem(&walk);
+    }
+    int code = walk.problem != NULL ? EXIT_FINDING : EXIT_FINE;
+    glibc_walk_free(&walk);
+    return code;
+}
+
+int glibc_arena(struct session *session) {
+    struct glibc_walk walk;
+    struct json json;
+    struct sums sums;
+    char size[SIZE_TEXT];
+    if (!glibc_walk_heap(&walk, &session->target)) {
+        no_heap(session);
+        return EXIT_UNREADABLE;
+    }
+    add_up(&walk, &sums);
+    if (session->cli.json) {
+        json_start(&json, &out_standard);
+        json_head(session, &json, "arena", &walk);
+    } else {
+        print_head(session, &walk);
+    }
+    for (int state = 0; state < 3; state++) {
+        if (session->cli.json) {
+            json_open_object(&json, block_state_names[state]);
+            json_number(&json, "blocks", sums.count[state]);
+            json_number(&json, "bytes", sums.bytes[state]);
+            json_close_object(&json);
+        } else {
+            out_format(&out_standard, "  %-7s %12llu chunks %8s%s\n", block_state_names[state],
+                       (unsigned long long)sums.count[state], human_size(size, sums.bytes[state]),
+                       state == BLOCK_IS_USED ? "  cached ones of other threads included" : "");
+        }
+    }
+    uint64_t top = sums.top != NULL ? sums.top->size : 0;
+    if (session->cli.json) {
+        json_number(&json, "top_bytes", top);
+        json_close_object(&json);
+    } else {
+        out_format(&out_standard, "  top     %28s\n", human_size(size, top));
+        print_problem(&walk);
+    }
+    glibc_walk_free(&walk);
+    return EXIT_FINE;
+}
+
+int glibc_block(struct session *session, uint64_t address, uint64_t around) {
+    struct glibc_walk walk;
+    struct out *out = &out_standard;
+    if (!glibc_walk_heap(&walk, &session->target)) {
+        no_heap(session);
+        return EXIT_UNREADABLE;
+    }
+    size_t at = 0;
+    while (at < walk.count && address - walk.chunks[at].address >= walk.chunks[at].size) {
+        at++;
+    }
+    if (at == walk.count) {
+        say("0x%llx is in no chunk of glibc's main arena (0x%llx to 0x%llx) of %s; `lucid layout` "
+            "tells what lies there",
+            (unsigned long long)address, (unsigned long long)walk.start,
+            (unsigned long long)walk.end, session->target.label);
+        glibc_walk_free(&walk);
+        return EXIT_FINDING;
+    }
+    const struct glibc_chunk *chunk = &walk.chunks[at];
+    size_t first = at > around ? at - (size_t)around : 0;
+    size_t last = walk.count - at - 1 > around ? at + (size_t)around : walk.count - 1;
+    if (session->cli.json) {
+        struct json json;
+        json_start(&json, out);
+        json_head(session, &json, "block", &walk);
+        json_number(&json, "offset", address - chunk->address);
+        json_chunk(&json, "block", chunk);
+        json_open_array(&json, "around");
+        for (size_t i = first; i <= last; i++) {
+            json_chunk(&json, NULL, &walk.chunks[i]);
+        }
+        json_close_array(&json);
+        json_close_object(&json);
+    } else {
+        print_head(session, &walk);
+        print_chunk_head(out);
+        for (size_t i = first; i <= last; i++) {
+            print_chunk(out, &walk.chunks[i]);
+        }
+        uint64_t shown = chunk->size < 512 ? chunk->size : 512;
+        out_format(out, "\n0x%llx is byte %llu of this chunk:\n", (unsigned long long)address,
+                   (unsigned long long)(address - chunk->address));
+        human_words(out, chunk->address + 8, walk.heap + (chunk->address + 8 - walk.start),
+                    (size_t)(shown - 8));
+    }
+    glibc_walk_free(&walk);
+    return EXIT_FINE;
+}

@@ -1,0 +1,348 @@
+#include "snapshot.h"
+
+#include "util/human.h"
+#include "util/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const char *const block_state_names[3] = {"used", "cached", "free"};
+
+// ---- copies -------------------------------------------------------------------------------------
+
+static size_t read_copies(void *context, uint64_t address, void *to, size_t length) {
+    const struct snapshot *snapshot = context;
+    for (size_t i = 0; i < snapshot->copy_count; i++) {
+        const struct snapshot_copy *copy = &snapshot->copies[i];
+        if (address - copy->start < copy->length) {
+            size_t rest = copy->length - (address - copy->start);
+            size_t count = length < rest ? length : rest;
+            memcpy(to, copy->bytes + (address - copy->start), count);
+            return count;
+        }
+    }
+    return 0;
+}
+
+// Memory is taken as it turns out to be readable, so that a forged length costs nothing.
+static unsigned char *copy_bytes(struct snapshot *snapshot, uint64_t start, uint64_t length) {
+    const uint64_t piece = (uint64_t)16 << 20;
+    unsigned char *bytes = NULL;
+    for (uint64_t done = 0; done < length;) {
+        size_t want = length - done < piece ? (size_t)(length - done) : (size_t)piece;
+        unsigned char *more = realloc(bytes, (size_t)done + want);
+        if (more == NULL || !target_copy(snapshot->target, start + done, more + done, want)) {
+            free(more != NULL ? more : bytes);
+            snapshot->reader.fault = READER_UNREADABLE;
+            snapshot->reader.where = start + done;
+            return NULL;
+        }
+        bytes = more;
+        done += want;
+    }
+    return bytes;
+}
+
+static bool add_copy(struct snapshot *snapshot, uint64_t start, uint64_t length) {
+    if (length == 0) {
+        return true;
+    }
+    if (start + length < start || snapshot->copy_count == SNAPSHOT_COPIES) {
+        snapshot->reader.fault = READER_DAMAGED;
+        snapshot->reader.what = "length of a table";
+        snapshot->reader.value = length;
+        return false;
+    }
+    struct snapshot_copy *copy = &snapshot->copies[snapshot->copy_count];
+    *copy = (struct snapshot_copy){start, (size_t)length, copy_bytes(snapshot, start, length)};
+    snapshot->copy_count += copy->bytes != NULL;
+    return copy->bytes != NULL;
+}
+
+static void drop_copies(struct snapshot *snapshot) {
+    for (size_t i = 0; i < snapshot->copy_count; i++) {
+        free(snapshot->copies[i].bytes);
+    }
+    snapshot->copy_count = 0;
+    free(snapshot->runs);
+    free(snapshot->units);
+    free(snapshot->heaps);
+    free(snapshot->cached);
+    free(snapshot->mappings);
+    snapshot->runs = NULL;
+    snapshot->units = NULL;
+    snapshot->heaps = NULL;
+    snapshot->cached = NULL;
+    snapshot->mappings = NULL;
+    snapshot->heap_count = snapshot->heap_capacity = 0;
+    snapshot->cached_count = snapshot->cached_capacity = 0;
+    snapshot->mapping_count = 0;
+}
+
+void snapshot_free(struct snapshot *snapshot) {
+    drop_copies(snapshot);
+}
+
+// Root, records, bins, records again: in this order.
+static bool copy_tables(struct snapshot *snapshot) {
+    struct reader *reader = &snapshot->reader;
+    uint64_t top = reader_top(reader);
+    uint64_t runs = (uint64_t)(uintptr_t)reader->fixed.runs;
+    uint64_t units = (uint64_t)(uintptr_t)reader->fixed.units;
+    snapshot->runs_length = top * reader->fixed.layout.size_run;
+    uint64_t meta = reader->live.meta_next - reader->fixed.meta_start;
+    if (reader->live.meta_next < reader->fixed.meta_start ||
+        reader->live.meta_next > reader->fixed.meta_end) {
+        reader->fault = READER_DAMAGED;
+        reader->what = "meta_next";
+        reader->value = reader->live.meta_next;
+        return false;
+    }
+    snapshot->runs = copy_bytes(snapshot, runs, snapshot->runs_length);
+    if (snapshot->runs == NULL || !add_copy(snapshot, reader->fixed.meta_start, meta) ||
+        !add_copy(snapshot, runs, snapshot->runs_length)) {
+        return false;
+    }
+    snapshot->units = (void *)copy_bytes(snapshot, units, top * sizeof(struct unit));
+    uint64_t mappings = reader->live.mappings.capacity * sizeof(struct mapping);
+    return snapshot->units != NULL &&
+           add_copy(snapshot, (uint64_t)(uintptr_t)reader->live.mappings.entries, mappings);
+}
+
+// ---- heaps, bins, mappings ------------------------------------------------------------------------
+
+static int by_address(const void *left, const void *right) {
+    const struct snapshot_cached *a = left;
+    const struct snapshot_cached *b = right;
+    return (a->address > b->address) - (a->address < b->address);
+}
+
+static int by_mapping(const void *left, const void *right) {
+    const struct mapping *a = left;
+    const struct mapping *b = right;
+    return (a->address > b->address) - (a->address < b->address);
+}
+
+static void add_bin(struct snapshot *snapshot, unsigned class, const struct reader_bin *bin) {
+    for (uint32_t slot = 0; slot < bin->count; slot++) {
+        uint64_t address = 0;
+        if (!view_read(&snapshot->view, bin->first + slot * 8u, &address, sizeof(address))) {
+            return;
+        }
+        snapshot->cached = memory_grow(snapshot->cached, snapshot->cached_count,
+                                       &snapshot->cached_capacity, sizeof(struct snapshot_cached));
+        snapshot->cached[snapshot->cached_count++] = (struct snapshot_cached){
+            .address = address,
+            .heap = (uint32_t)snapshot->heap_count,
+            .class = (uint16_t) class,
+            .slot = (uint16_t)slot,
+        };
+    }
+}
+
+static void name_heap(const struct snapshot *snapshot, const struct root_places *all,
+                      struct snapshot_heap *heap) {
+    const struct target *target = snapshot->target;
+    heap->tid = heap->record.tid != 0 ? (pid_t)heap->record.tid : target->pid;
+    for (size_t i = 0; i < target->thread_count; i++) {
+        const struct target_thread *thread = &target->threads[i];
+        if (thread->tid != heap->tid) {
+            continue;
+        }
+        snprintf(heap->name, sizeof(heap->name), "%s", thread->name);
+        if (!thread->has_registers || !snapshot->still) {
+            continue;
+        }
+        heap->outside = true;
+        for (size_t k = 0; k < all->count; k++) {
+            // A static program is one file with its allocator: nothing can be told from there.
+            if (thread->pc >= all->code[k].start && thread->pc < all->code[k].end) {
+                heap->inside = true;
+                heap->outside = false;
+            }
+        }
+    }
+}
+
+static bool read_heaps(struct snapshot *snapshot, const struct root_places *all) {
+    struct reader *reader = &snapshot->reader;
+    struct snapshot_heap heap = {0};
+    bool more = reader_first_heap(reader, &heap.record);
+    while (more) {
+        for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+            struct reader_bin bin;
+            if (!reader_bin(reader, &heap.record, class, &bin)) {
+                heap.moved = true; // its array is being replaced
+                continue;
+            }
+            heap.count[class] = bin.count;
+            add_bin(snapshot, class, &bin);
+            reader_held(reader, &heap.record, class, &heap.held[class]);
+        }
+        name_heap(snapshot, all, &heap);
+        snapshot->heaps = memory_grow(snapshot->heaps, snapshot->heap_count,
+                                      &snapshot->heap_capacity, sizeof(heap));
+        snapshot->heaps[snapshot->heap_count++] = heap;
+        struct reader_heap record = heap.record;
+        memset(&heap, 0, sizeof(heap));
+        heap.record = record;
+        more = reader_next_heap(reader, &heap.record);
+    }
+    if (snapshot->cached_count > 0) {
+        qsort(snapshot->cached, snapshot->cached_count, sizeof(struct snapshot_cached), by_address);
+    }
+    return reader->fault == READER_FINE;
+}
+
+static bool read_mappings(struct snapshot *snapshot) {
+    struct reader *reader = &snapshot->reader;
+    size_t capacity = 0;
+    for (uint32_t i = 0; i < reader->live.mappings.capacity; i++) {
+        struct mapping mapping;
+        bool found = false;
+        if (!reader_mapping(reader, i, &mapping, &found)) {
+            return false;
+        }
+        if (found) {
+            snapshot->mappings = memory_grow(snapshot->mappings, snapshot->mapping_count, &capacity,
+                                             sizeof(mapping));
+            snapshot->mappings[snapshot->mapping_count++] = mapping;
+        }
+    }
+    if (snapshot->mapping_count > 0) {
+        qsort(snapshot->mappings, snapshot->mapping_count, sizeof(struct mapping), by_mapping);
+    }
+    return true;
+}
+
+static uint64_t clock_ms(const struct snapshot *snapshot) {
+    struct timespec now;
+    if (snapshot->target->kind == TARGET_CORE) {
+        return 0;
+    }
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t start = snapshot->reader.fixed.start_ms;
+    return ms > start ? ms - start : 0;
+}
+
+static bool take_once(struct snapshot *snapshot, const struct root_places *all) {
+    struct target *target = snapshot->target;
+    struct reader *reader = &snapshot->reader;
+    drop_copies(snapshot);
+    if (!reader_open(reader, &target->view, snapshot->place.address, snapshot->window,
+                     sizeof(snapshot->window)) ||
+        !copy_tables(snapshot)) {
+        return false;
+    }
+    // From here on the copies are read, not the target.
+    reader->view = &snapshot->view;
+    reader->window_count = 0;
+    snapshot->now_ms = clock_ms(snapshot);
+    return read_heaps(snapshot, all) && read_mappings(snapshot);
+}
+
+bool snapshot_take(struct snapshot *snapshot, struct target *target, const struct root_places *all,
+                   const struct root_place *place) {
+    memset(snapshot, 0, sizeof(*snapshot));
+    snapshot->target = target;
+    snapshot->place = *place;
+    snapshot->view = (struct view){.read = read_copies, .context = snapshot};
+    snapshot->still = target->pause != PAUSE_NONE || target->kind != TARGET_LIVE;
+    uint64_t start = target_clock();
+    // The mapping table can be replaced, and the arena can grow, between two reads.
+    bool done = take_once(snapshot, all);
+    for (int again = 0; !done && !snapshot->still && again < 5; again++) {
+        done = take_once(snapshot, all);
+    }
+    snapshot->nanoseconds = target_clock() - start;
+    return done;
+}
+
+// ---- questions ------------------------------------------------------------------------------------
+
+bool snapshot_moved(const struct snapshot *snapshot, const struct reader_run *run) {
+    size_t size = snapshot->reader.fixed.layout.size_run;
+    uint64_t at = run->head * size;
+    for (size_t i = 0; i < snapshot->copy_count; i++) {
+        const struct snapshot_copy *copy = &snapshot->copies[i];
+        if (copy->start == (uint64_t)(uintptr_t)snapshot->reader.fixed.runs) {
+            return run->kind == RUN_NONE || at + size > copy->length ||
+                   memcmp(snapshot->runs + at, copy->bytes + at, size) != 0;
+        }
+    }
+    return true;
+}
+
+static size_t first_cached_at(const struct snapshot *snapshot, uint64_t address) {
+    size_t low = 0;
+    size_t high = snapshot->cached_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (snapshot->cached[middle].address < address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+size_t snapshot_cached_in(const struct snapshot *snapshot, uint64_t start, uint64_t end,
+                          size_t *first) {
+    *first = first_cached_at(snapshot, start);
+    return first_cached_at(snapshot, end) - *first;
+}
+
+unsigned snapshot_cached_bits(const struct snapshot *snapshot, const struct reader_run *span,
+                              uint64_t bits[SPAN_WORDS], size_t *first) {
+    size_t count = snapshot_cached_in(snapshot, span->start, span->end, first);
+    unsigned set = 0;
+    memset(bits, 0, SPAN_WORDS * sizeof(bits[0]));
+    for (size_t i = 0; i < count; i++) {
+        uint64_t offset = snapshot->cached[*first + i].address - span->start;
+        uint64_t index = offset / span->block_size;
+        uint64_t bit = (uint64_t)1 << index % 64;
+        if (offset % span->block_size == 0 && index < span->blocks && !(bits[index / 64] & bit) &&
+            !(span->free[index / 64] & bit)) {
+            bits[index / 64] |= bit;
+            set++;
+        }
+    }
+    return set;
+}
+
+void snapshot_say_fault(const struct snapshot *snapshot) {
+    const struct reader *reader = &snapshot->reader;
+    const char *label = snapshot->target->label;
+    unsigned long long root = snapshot->place.address;
+    switch (reader->fault) {
+    case READER_UNREADABLE:
+        say("the lucid heap of %s cannot be read at 0x%llx%s", label,
+            (unsigned long long)reader->where,
+            snapshot->target->kind == TARGET_CORE
+                ? ": the core was cut off or left that memory out; let it be dumped in full "
+                  "(`ulimit -c unlimited`, gdb's gcore)"
+                : ": the process may have ended; run the command again");
+        break;
+    case READER_VERSION:
+        say("%s runs lucid %s with heap layout %llu, and this tool reads layout %u; use the lucid "
+            "command of that version",
+            label, reader->fixed.library_version, (unsigned long long)reader->value,
+            LUCID_LAYOUT_VERSION);
+        break;
+    case READER_UNUSED:
+        say("%s has loaded lucid %s but not allocated anything with it yet", label,
+            reader->fixed.library_version);
+        break;
+    case READER_DAMAGED:
+        say("the heap of %s is damaged: at its root 0x%llx, %s is 0x%llx, which cannot be", label,
+            root, reader->what, (unsigned long long)reader->value);
+        break;
+    default:
+        say("what was found at 0x%llx in %s is not the root of a lucid heap", root, label);
+        break;
+    }
+}
