@@ -25,14 +25,17 @@ static void ask_for_huge_pages(uint32_t head, size_t size) {
     }
 }
 
+// The run is BUSY until its record is whole: the child of a fork that comes in between takes it
+// back, as it belongs to nobody yet.
 static void *run_new(size_t size, size_t alignment, bool zero) {
-    uint32_t head = arena_take(units_for(size), alignment, RUN_LARGE, zero);
+    uint32_t head = arena_take(units_for(size), alignment, RUN_BUSY, zero);
     if (head == 0) {
         return NULL;
     }
     ask_for_huge_pages(head, size);
     run_at(head)->size = size;
     run_at(head)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    run_store(head, RUN_LARGE, units_for(size));
     return (void *)unit_address(head);
 }
 
@@ -67,6 +70,7 @@ static void *run_resize(void *pointer, const struct block *block, size_t size) {
         return NULL;
     }
     if (units < length) {
+        run_at(block->head)->size = size; // first: it never exceeds the run's length
         arena_shrink(block->head, units);
     } else if (units > length && !arena_extend(block->head, units)) {
         return NULL;

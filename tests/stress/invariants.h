@@ -3,7 +3,10 @@
 #ifndef INVARIANTS_H
 #define INVARIANTS_H
 
-// Ends the program with a sentence when one does not hold.
-void invariants_check(void);
+#include <stdbool.h>
+
+// Ends the program with a sentence when one does not hold. `forked`: this is the child of a fork
+// that cut other threads off.
+void invariants_check(bool forked);
 
 #endif

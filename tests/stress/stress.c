@@ -205,7 +205,7 @@ int main(int count, char **values) {
         }
         generation(workers, threads);
         inject_nothing();
-        invariants_check();
+        invariants_check(false);
     }
     for (unsigned i = 0; i < threads; i++) {
         for (unsigned j = 0; j < OWN; j++) {
@@ -214,7 +214,7 @@ int main(int count, char **values) {
     }
     clear_mailboxes();
     (void)lucid_malloc_trim(0);
-    invariants_check();
+    invariants_check(false);
     free(workers);
     printf("%u threads, %u generations, %u steps each: contents and invariants hold; "
            "%llu requests refused\n",
