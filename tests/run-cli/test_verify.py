@@ -64,14 +64,17 @@ class Verify(Case):
 
     def test_linked_statically(self):
         program = self.compile(SLEEPER, "-static", BUILD / "liblucid.a")
-        done = self.verify(program)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertIn(str(program), done.stdout)
+        self.assert_in_use(self.verify(program), program)
 
     def test_stripped_and_linked_with_the_object(self):
         program = self.compile(SLEEPER, BUILD / "lucid.o", "-Wl,--gc-sections", "-s")
-        done = self.verify(program)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assert_in_use(self.verify(program), program)
+
+    def test_idle_program_is_not_in_use(self):
+        program = self.compile(IDLE)
+        done = self.verify(program, preload=LIBRARY)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("it has served no allocation", done.stdout)
 
     def test_library_file_was_replaced(self):
         copy = self.folder / "liblucid.so"

@@ -14,7 +14,8 @@
 #error "tell lucid run the ELF machine number of this architecture"
 #endif
 
-enum { NOTE_TYPE_VERSION = 1 };
+// The notes of owner "lucid": cmake/library/version_note.c.in and src/rootnote.c write them.
+enum { NOTE_TYPE_VERSION = 1, NOTE_TYPE_ROOT = 2 };
 
 static void read_symbol(const char *name, const GElf_Sym *symbol, struct binary *binary) {
     int kind = GELF_ST_TYPE(symbol->st_info);
@@ -24,9 +25,6 @@ static void read_symbol(const char *name, const GElf_Sym *symbol, struct binary 
     }
     if (function && strcmp(name, "malloc") == 0) {
         binary->defines_malloc = true;
-    }
-    if (kind == STT_OBJECT && strcmp(name, "lucid_root") == 0) {
-        binary->root = symbol->st_value;
     }
 }
 
@@ -60,22 +58,33 @@ static void read_sections(Elf *elf, struct binary *binary) {
     }
 }
 
+// One note of ours; `body` is its `size` bytes, which lie at `address` before relocation.
+static void read_note(uint32_t type, const char *body, size_t size, uint64_t address,
+                      struct binary *binary) {
+    int64_t distance;
+    if (type == NOTE_TYPE_ROOT && size == sizeof(distance)) {
+        memcpy(&distance, body, sizeof(distance));
+        binary->root = address + (uint64_t)distance;
+    }
+    size_t length = strnlen(body, size);
+    if (type == NOTE_TYPE_VERSION && length < sizeof(binary->version)) {
+        memcpy(binary->version, body, length);
+        binary->version[length] = '\0';
+    }
+}
+
 static void read_notes(Elf *elf, const GElf_Phdr *header, struct binary *binary) {
     Elf_Type type = header->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR;
     Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)header->p_offset, header->p_filesz, type);
     GElf_Nhdr note;
     size_t name;
-    size_t value;
+    size_t body;
     size_t next = 0;
-    while (data != NULL && (next = gelf_getnote(data, next, &note, &name, &value)) > 0) {
+    while (data != NULL && (next = gelf_getnote(data, next, &note, &name, &body)) > 0) {
         const char *bytes = data->d_buf;
-        if (note.n_type == NOTE_TYPE_VERSION && note.n_namesz == sizeof("lucid") &&
+        if (note.n_namesz == sizeof("lucid") &&
             memcmp(bytes + name, "lucid", sizeof("lucid")) == 0) {
-            size_t length = strnlen(bytes + value, note.n_descsz);
-            if (length < sizeof(binary->version)) {
-                memcpy(binary->version, bytes + value, length);
-                binary->version[length] = '\0';
-            }
+            read_note(note.n_type, bytes + body, note.n_descsz, header->p_vaddr + body, binary);
         }
     }
 }

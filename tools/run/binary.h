@@ -11,7 +11,7 @@ struct binary {
     bool has_loader;     // asks for a dynamic loader; without one nothing can be preloaded
     bool defines_malloc; // has a malloc of its own
     char version[16];    // of the lucid inside it, from the note; "" without one
-    uint64_t root;       // address of lucid_root before relocation; 0 when it is not exported
+    uint64_t root;       // address of its root before relocation; 0 without the note
     uint64_t first;      // lowest address of its segments before relocation
 };
 

@@ -69,7 +69,7 @@ static int locate(const char *name, char path[PATH_MAX]) {
     if (strlen(name) >= PATH_MAX) {
         return ENAMETOOLONG;
     }
-    strcpy(path, name); // NOLINT: the length was just compared
+    strcpy(path, name); // the length was just compared
     return is_executable_file(path) ? 0 : errno;
 }
 

@@ -61,8 +61,8 @@ static void read_line(struct process *process, char *line) {
     uint64_t offset;
     int name_at = 0;
     line[strcspn(line, "\n")] = '\0';
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*u %n", // NOLINT(cert-err34-c)
-               &start, &end, &offset, &name_at) != 3 ||
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*u %n", &start, &end, &offset,
+               &name_at) != 3 ||
         name_at == 0 || line[name_at] != '/' || offset != 0) {
         return;
     }
@@ -116,7 +116,7 @@ static enum root_result read_root(const struct process *process) {
     char magic[sizeof(((struct root_fixed *)0)->magic)];
     uint64_t address = process->start - process->lucid.first + process->lucid.root;
     struct iovec here = {magic, sizeof(magic)};
-    struct iovec there = {(void *)(uintptr_t)address, sizeof(magic)}; // NOLINT: not our pointer
+    struct iovec there = {(void *)(uintptr_t)address, sizeof(magic)};
     if (process->lucid.root == 0 ||
         process_vm_readv(process->id, &here, 1, &there, 1, 0) != (ssize_t)sizeof(magic)) {
         return ROOT_HIDDEN;
