@@ -70,11 +70,11 @@ class Verify(Case):
         program = self.compile(SLEEPER, BUILD / "lucid.o", "-Wl,--gc-sections", "-s")
         self.assert_in_use(self.verify(program), program)
 
-    def test_idle_program_is_not_in_use(self):
-        program = self.compile(IDLE)
-        done = self.verify(program, preload=LIBRARY)
+    def test_another_malloc_was_first(self):
+        own = self.compile(OWN_MALLOC, "-fno-builtin", "-shared", "-fPIC", name="libown.so")
+        done = self.verify(self.compile(SLEEPER), preload=f"{own}:{LIBRARY}")
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn("it has served no allocation", done.stdout)
+        self.assertIn("mapped but not in use, it has served no allocation", done.stdout)
 
     def test_library_file_was_replaced(self):
         copy = self.folder / "liblucid.so"
