@@ -111,17 +111,23 @@ static bool read_process(struct process *process) {
 
 enum root_result { ROOT_LIVE, ROOT_ASLEEP, ROOT_HIDDEN };
 
-// Has this lucid served anything? Its root is filled in by the first allocation it serves.
+// Has this lucid served anything? Then its arena has a first run, or there is a mapping.
 static enum root_result read_root(const struct process *process) {
-    char magic[sizeof(((struct root_fixed *)0)->magic)];
+    struct lucid_root root;
     uint64_t address = process->start - process->lucid.first + process->lucid.root;
-    struct iovec here = {magic, sizeof(magic)};
-    struct iovec there = {(void *)(uintptr_t)address, sizeof(magic)};
+    struct iovec here = {&root, sizeof(root)};
+    struct iovec there = {(void *)(uintptr_t)address, sizeof(root)};
     if (process->lucid.root == 0 ||
-        process_vm_readv(process->id, &here, 1, &there, 1, 0) != (ssize_t)sizeof(magic)) {
+        process_vm_readv(process->id, &here, 1, &there, 1, 0) != (ssize_t)sizeof(root)) {
         return ROOT_HIDDEN;
     }
-    return strncmp(magic, LUCID_LAYOUT_MAGIC, sizeof(magic)) == 0 ? ROOT_LIVE : ROOT_ASLEEP;
+    if (strncmp(root.fixed.magic, LUCID_LAYOUT_MAGIC, sizeof(root.fixed.magic)) != 0) {
+        return ROOT_ASLEEP; // its first allocation would have written that
+    }
+    if (root.fixed.version != LUCID_LAYOUT_VERSION) {
+        return ROOT_HIDDEN;
+    }
+    return root.live.top > 1 || root.live.mappings.bytes > 0 ? ROOT_LIVE : ROOT_ASLEEP;
 }
 
 static int report(const struct process *process) {
