@@ -35,6 +35,17 @@ static uint32_t dirty_in(uint32_t first, uint32_t count) {
     return dirty;
 }
 
+// How many dirty units of a free run lie in its part [tail, tail + rest). Looks at the shorter
+// part only, and at none when the answer is plain.
+static uint32_t dirty_behind(uint32_t head, uint32_t tail, uint32_t rest) {
+    uint32_t front = tail - head;
+    uint32_t dirty = run_at(head)->dirty;
+    if (dirty == 0 || dirty == front + rest) {
+        return dirty == 0 ? 0 : rest;
+    }
+    return front < rest ? dirty - dirty_in(head, front) : dirty_in(tail, rest);
+}
+
 // The run [head, head + length) of a free run becomes `kind`; what is left over goes back to the
 // pool. The left-over's shape is written first, so that the tiling holds at every instant.
 static void free_to_used(uint32_t head, uint32_t length, enum run_kind kind) {
@@ -42,7 +53,7 @@ static void free_to_used(uint32_t head, uint32_t length, enum run_kind kind) {
     uint32_t rest = whole - length;
     if (rest > 0) {
         uint32_t tail = head + length;
-        uint32_t dirty = run_at(head)->dirty == 0 ? 0 : dirty_in(tail, rest);
+        uint32_t dirty = dirty_behind(head, tail, rest);
         run_at(head)->dirty -= dirty;
         run_at(tail)->dirty = dirty;
         run_at(tail)->birth = run_at(head)->birth;
@@ -63,7 +74,7 @@ static uint32_t trim_front(uint32_t head, size_t alignment) {
     }
     uint32_t rest = run_length_of(run_load(head)) - front;
     uint32_t tail = head + front;
-    uint32_t dirty = run_at(head)->dirty == 0 ? 0 : dirty_in(tail, rest);
+    uint32_t dirty = dirty_behind(head, tail, rest);
     run_at(tail)->dirty = dirty;
     run_at(tail)->birth = run_at(head)->birth;
     run_store(tail, RUN_BUSY, rest); // so that the front is not joined with it again
@@ -72,19 +83,35 @@ static uint32_t trim_front(uint32_t head, size_t alignment) {
     return tail;
 }
 
-// A free run from the top, which no run has used and which therefore is clean.
-static uint32_t take_from_top(uint32_t units) {
+static uint32_t fresh(uint32_t units) {
     uint32_t top = top_load();
-    if (live()->limit - top < units) {
-        if (!grow_arena(units)) {
-            return 0;
-        }
-        top = top_load();
-    }
     run_at(top)->dirty = 0;
     run_store(top, RUN_FREE, units);
     top_store(top + units);
     return top;
+}
+
+// A free run that ends at the top, lengthened from there; without such a run, one that begins at
+// the top. The units of the top have never been used and therefore are clean.
+static uint32_t take_from_top(uint32_t units) {
+    uint32_t top = top_load();
+    uint32_t head = pool_run_before(top);
+    uint32_t missing = units - (head != 0 ? top - head : 0);
+    if (live()->limit - top < missing) {
+        if (!grow_arena(missing)) {
+            return 0;
+        }
+        if (top_load() != top) { // it went on elsewhere
+            return live()->limit - top_load() >= units || grow_arena(units) ? fresh(units) : 0;
+        }
+    }
+    if (head == 0) {
+        return fresh(units);
+    }
+    pool_remove(head);
+    top_store(top + missing);
+    run_store(head, RUN_FREE, units);
+    return head;
 }
 
 static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind) {
@@ -153,8 +180,7 @@ void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
 
 static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
     for (uint32_t i = 0; i < length; i++) {
-        root.fixed.units[head + i] =
-            (struct unit){.bin = 0, .back = i < dirty ? UNIT_DIRTY : 0};
+        root.fixed.units[head + i] = (struct unit){.bin = 0, .back = i < dirty ? UNIT_DIRTY : 0};
     }
 }
 
@@ -301,8 +327,8 @@ static void rebuild_run(uint32_t head, uint32_t length, enum run_kind kind) {
         run_store(head, RUN_FREE, length);
         pool_insert(head);
     } else if (kind != RUN_FOREIGN) {
-        uint16_t bin = kind == RUN_SPAN ? (uint16_t)(run_at(head)->class * sizeof(struct bin))
-                                        : (uint16_t)0;
+        uint16_t bin =
+            kind == RUN_SPAN ? (uint16_t)(run_at(head)->class * sizeof(struct bin)) : (uint16_t)0;
         for (uint32_t i = 0; i < length; i++) {
             root.fixed.units[head + i] = (struct unit){.bin = bin, .back = (uint16_t)i};
         }

@@ -76,8 +76,10 @@ struct run {
     uint64_t size;  // large: bytes asked for by the program
     uint32_t birth; // coarse milliseconds since the root was made: made (span, large), freed (free)
     uint32_t dirty; // free: how many of its units are dirty
-    uint64_t reserved[2];              // keeps the words below on a cache line of their own
-    _Atomic uint64_t free[SPAN_WORDS]; // span: bit b % 64 of word b / 64 set = block b is free
+    // Span: bit b % 64 of word b / 64 set = block b is free. The words of classes of 128 bytes and
+    // more lie on the record's first cache line.
+    _Atomic uint64_t free[SPAN_WORDS];
+    uint64_t reserved[2];
 };
 
 // A block with an mmap of its own.
@@ -124,8 +126,8 @@ struct heap {
     uint64_t thread;   // the thread's pthread_self(), for naming it
     struct heap *next; // registry: every heap ever made
     struct heap *next_free;
-    uint32_t flush_class;     // what is being given back to the spans at this moment: the oldest
-    uint32_t flush_count;     // `flush_count` blocks of this class's bin
+    uint32_t flush_class; // what is being given back to the spans at this moment: the oldest
+    uint32_t flush_count; // `flush_count` blocks of this class's bin
     struct heap_counters counters;
 };
 
