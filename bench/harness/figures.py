@@ -53,7 +53,18 @@ class Cell:
         return [name for name in self.runs if not self.fault(name)]
 
     def values(self, allocator, what):
-        return [getattr(run, what) for run in self.runs[allocator]]
+        """One value per run; runs beside other work on the machine do not count if they can be
+        done without, that is, if at least three others are left."""
+        runs = self.runs[allocator]
+        quiet = [run for run in runs if not run.disturbed]
+        return [getattr(run, what) for run in (quiet if len(quiet) >= 3 else runs)]
+
+    def ratios(self, over, under, what):
+        """Paired by round, again without disturbed runs if three pairs are left."""
+        pairs = list(zip(self.runs[over], self.runs[under]))
+        quiet = [(a, b) for a, b in pairs if not a.disturbed and not b.disturbed]
+        return [getattr(a, what) / getattr(b, what)
+                for a, b in (quiet if len(quiet) >= 3 else pairs)]
 
     def median(self, allocator, what):
         return median(self.values(allocator, what))
@@ -68,14 +79,13 @@ class Comparison:
     def __init__(self, cell, what):
         peers = [name for name in cell.sound() if name not in OURS]
         self.best = min(peers, key=lambda name: cell.median(name, what))
-        pairs = zip(cell.values("lucid", what), cell.values(self.best, what))
-        self.ratios = [ours / theirs for ours, theirs in pairs]
+        self.ratios = cell.ratios("lucid", self.best, what)
+        self.least = cell.least("lucid", what) / min(cell.least(name, what) for name in peers)
         self.ratio = median(self.ratios)
         self.spread = quartiles(self.ratios)
         self.null = 1.0
         if "lucid-null" in cell.sound():
-            pairs = zip(cell.values("lucid-null", what), cell.values("lucid", what))
-            self.null = median(copy / ours for copy, ours in pairs)
+            self.null = median(cell.ratios("lucid-null", "lucid", what))
         self.floor = 0.0
         self.verdict = ""
 

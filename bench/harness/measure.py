@@ -12,25 +12,30 @@ TICK_MS = 1000.0 / os.sysconf("SC_CLK_TCK")
 class Run:
     """The figures of one run. `fault` says in words what went wrong, or is empty."""
 
-    def __init__(self, fields, output, notes, steal_ms, fault):
+    def __init__(self, fields, output, notes, machine, fault):
         self.wall = fields.get("wall_ns", 0) / 1e9
         self.user = fields.get("user_us", 0) / 1e6
         self.sys = fields.get("sys_us", 0) / 1e6
         self.rss = fields.get("rss_kib", 0)
         self.minor, self.major = fields.get("minflt", 0), fields.get("majflt", 0)
         self.switches = fields.get("nvcsw", 0) + fields.get("nivcsw", 0)
-        self.output, self.notes, self.steal_ms, self.fault = output, notes, steal_ms, fault
-        self.syscalls = None
+        self.output, self.notes, self.fault = output, notes, fault
+        self.steal_ms = machine["steal"]
+        # What everybody else ran meanwhile. It is counted in ticks of 10 ms, so two are forgiven.
+        self.foreign_ms = max(0.0, machine["busy"] - 1000 * self.cpu)
+        self.disturbed = self.foreign_ms > 2 * TICK_MS + 150 * self.wall
 
     @property
     def cpu(self):
         return self.user + self.sys
 
 
-def steal_now():
-    """Milliseconds the hypervisor took from all processors since boot."""
+def machine_now():
+    """Milliseconds since boot, all processors together: at work, and taken by the hypervisor."""
     with open("/proc/stat", encoding="ascii") as stat:
-        return int(stat.readline().split()[8]) * TICK_MS
+        ticks = [int(word) * TICK_MS for word in stat.readline().split()[1:9]]
+    user, nice, system, _, _, irq, softirq, steal = ticks
+    return {"busy": user + nice + system + irq + softirq, "steal": steal}
 
 
 def huge_pages():
@@ -87,15 +92,15 @@ def run(command, library, work, seconds):
             "-o", out, "-x", err, "-t", str(seconds)]
     if command.stdin:
         argv += ["-i", command.stdin]
-    before = steal_now()
+    before = machine_now()
     done = subprocess.run(argv + ["--"] + command.argv, env=environment(command.env),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-    steal = steal_now() - before
+    machine = {key: value - before[key] for key, value in machine_now().items()}
     fields = {key: int(value) for key, value in
               (word.split("=") for word in done.stdout.decode().split())}
     output, notes = read_output(out)
     fault = fault_of(fields, first_line(err) or done.stderr.decode("utf-8", "replace").strip())
-    return Run(fields, output, notes, steal, fault)
+    return Run(fields, output, notes, machine, fault)
 
 
 def syscalls(command, library, work):

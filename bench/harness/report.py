@@ -4,7 +4,7 @@ import csv
 from .figures import OURS, against_best_peer, compare, geomean, tally
 
 FIELDS = ("workload", "allocator", "round", "wall_s", "user_s", "sys_s", "rss_kib", "minor_faults",
-          "major_faults", "switches", "syscalls", "steal_ms", "output", "fault")
+          "major_faults", "switches", "syscalls", "steal_ms", "foreign_ms", "output", "fault")
 
 
 def write_csv(path, cells):
@@ -17,12 +17,13 @@ def write_csv(path, cells):
                     table.writerow((cell.workload.name, allocator, number, f"{run.wall:.6f}",
                                     f"{run.user:.6f}", f"{run.sys:.6f}", run.rss, run.minor,
                                     run.major, run.switches, cell.syscalls.get(allocator, ""),
-                                    f"{run.steal_ms:.0f}", run.output, run.fault))
+                                    f"{run.steal_ms:.0f}", f"{run.foreign_ms:.0f}", run.output,
+                                    run.fault))
 
 
 def print_table(cells, times, memory):
     print(f"{'workload':15} {'time s':>8} {'best peer':>11} {'ratio':>6} {'quartiles':>13}"
-          f" {'null':>6} {'':5} {'MiB':>7} {'smallest':>11} {'ratio':>6} {'null':>6} {'':5}"
+          f" {'least':>6} {'null':>6} {'':5} {'MiB':>7} {'smallest':>11} {'ratio':>6} {'null':>6} {'':5}"
           f" {'faults':>8} {'best':>8}")
     for cell in cells:
         name = cell.workload.name
@@ -31,7 +32,7 @@ def print_table(cells, times, memory):
             continue
         t, m = times[name], memory[name]
         print(f"{name:15} {cell.median('lucid', 'wall'):8.3f} {t.best:>11} {t.ratio:6.2f}"
-              f" {t.spread[0]:6.2f}-{t.spread[1]:<6.2f} {t.null:6.2f} {t.verdict:5}"
+              f" {t.spread[0]:6.2f}-{t.spread[1]:<6.2f} {t.least:6.2f} {t.null:6.2f} {t.verdict:5}"
               f" {cell.median('lucid', 'rss') / 1024:7.1f} {m.best:>11} {m.ratio:6.2f}"
               f" {m.null:6.2f} {m.verdict:5} {cell.median('lucid', 'minor'):8.0f}"
               f" {min(cell.median(n, 'minor') for n in cell.sound() if n not in OURS):8.0f}")
