@@ -23,8 +23,8 @@ def write_csv(path, cells):
 
 def print_table(cells, times, memory):
     print(f"{'workload':15} {'time s':>8} {'best peer':>11} {'ratio':>6} {'quartiles':>13}"
-          f" {'least':>6} {'null':>6} {'':5} {'MiB':>7} {'smallest':>11} {'ratio':>6} {'null':>6} {'':5}"
-          f" {'faults':>8} {'best':>8}")
+          f" {'least':>6} {'null':>6} {'':5} {'MiB':>7} {'smallest':>11} {'ratio':>6}"
+          f" {'null':>6} {'':5} {'faults':>8} {'best':>8}")
     for cell in cells:
         name = cell.workload.name
         if name not in times:
