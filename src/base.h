@@ -25,6 +25,21 @@
 #define LUCID_OVERRIDE 1 // 0: only the lucid_ names exist (for builds under sanitizers)
 #endif
 
+// For functions that read, on purpose and without any order, what another thread is writing: the
+// fast paths' plain stores stay plain, and the reader does with a number that may be old.
+#define READS_RACILY __attribute__((no_sanitize("thread")))
+
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
 // `alignment` is a power of two in all of these.
 static inline size_t align_up(size_t value, size_t alignment) {
     return (value + alignment - 1) & ~(alignment - 1);

@@ -19,8 +19,7 @@ static inline unsigned bin_count(const struct heap *heap, unsigned class) {
 // The same for a bin whose thread may be changing it at this moment, or was when it was cut off:
 // 0 when top and array do not belong together. Reads what the owner writes without any order, on
 // purpose: it pays for the fast paths' plain stores.
-__attribute__((no_sanitize("thread"))) static inline unsigned
-bin_count_now(const struct heap *heap, unsigned class) {
+READS_RACILY static inline unsigned bin_count_now(const struct heap *heap, unsigned class) {
     uintptr_t first = (uintptr_t)(*(void **const volatile *)&heap->slots[class] + 1);
     uintptr_t top = (uintptr_t) * (void **const volatile *)&heap->bins[class].top;
     size_t count = (top - first) / sizeof(void *);

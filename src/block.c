@@ -5,14 +5,11 @@
 #include "panic.h"
 #include "span.h"
 
-static bool bin_holds(const struct heap *heap, unsigned class, const void *pointer) {
+// Another thread's bin may change while we look; a block that is in it to stay is found.
+READS_RACILY static bool bin_holds(const struct heap *heap, unsigned class, const void *pointer) {
     void **slots = heap->slots[class];
-    if (slots == NULL) {
-        return false;
-    }
-    // Another thread's bin may change while we look; a block that is in it to stay is found.
-    for (void **slot = heap->bins[class].top - 1; slot > slots; slot--) {
-        if (*slot == pointer) {
+    for (unsigned i = bin_count_now(heap, class); i > 0; i--) {
+        if (slots[i] == pointer) {
             return true;
         }
     }

@@ -80,6 +80,14 @@ static uint32_t tree_best_fit(uint32_t node, uint32_t units) {
     return best;
 }
 
+// The counts are looked at without the lock too (purge.c).
+static void count(uint32_t head, int sign) {
+    uint32_t length = (uint32_t)sign * length_at(head);
+    uint32_t dirty = (uint32_t)sign * run_at(head)->dirty;
+    __atomic_store_n(&pool()->free_units, pool()->free_units + length, __ATOMIC_RELAXED);
+    __atomic_store_n(&pool()->dirty_units, pool()->dirty_units + dirty, __ATOMIC_RELAXED);
+}
+
 static uint32_t *tree_of(uint32_t head) {
     return &pool()->tree[run_at(head)->dirty != 0];
 }
@@ -87,14 +95,12 @@ static uint32_t *tree_of(uint32_t head) {
 void pool_insert(uint32_t head) {
     uint32_t length = length_at(head);
     run_at(head + length - 1)->prev = head;
-    pool()->free_units += length;
-    pool()->dirty_units += run_at(head)->dirty;
+    count(head, 1);
     tree_insert(tree_of(head), head);
 }
 
 void pool_remove(uint32_t head) {
-    pool()->free_units -= length_at(head);
-    pool()->dirty_units -= run_at(head)->dirty;
+    count(head, -1);
     tree_remove(tree_of(head), head);
 }
 

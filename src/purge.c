@@ -11,7 +11,7 @@
 
 static uint64_t dirty_allowed(void) {
     uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
-    uint64_t used = top - root.live.pool.free_units;
+    uint64_t used = top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
     return DIRTY_ALWAYS_KEPT + used / DIRTY_SHARE;
 }
 
@@ -19,7 +19,7 @@ static bool purge_is_due(void) {
     if (!root.live.options.value[OPTION_PURGE]) {
         return false; // switched off
     }
-    if (root.live.pool.dirty_units <= dirty_allowed() * 2) {
+    if (__atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) <= dirty_allowed() * 2) {
         return false; // not enough to be worth a system call
     }
     uint32_t now = (uint32_t)(os_now_ms() - root.fixed.start_ms);

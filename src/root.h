@@ -31,6 +31,9 @@ static inline uint32_t unit_of(uintptr_t address) {
 // Granules from the base to the end of the arena. A plain load, so that it can be an operand of
 // the compare; the value only ever grows, and an old one only leads to the slow path.
 static inline uint64_t root_reach(void) {
+    if (UNDER_TSAN) {
+        return atomic_load_explicit(&root.live.reach, memory_order_relaxed);
+    }
     return *(const uint64_t *)&root.live.reach;
 }
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void add_span(struct account *account, const struct run *span, uint32_t units) {
+READS_RACILY static void add_span(struct account *account, const struct run *span, uint32_t units) {
     unsigned class = span->class;
     if (class == 0 || class >= CLASS_COUNT) {
         return; // being made at this moment
@@ -22,7 +22,7 @@ static void add_span(struct account *account, const struct run *span, uint32_t u
     account->span_bytes += (uint64_t)units << UNIT_SHIFT;
 }
 
-static void add_run(struct account *account, uint32_t head, uint64_t shape) {
+READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_t shape) {
     uint64_t bytes = (uint64_t)run_length_of(shape) << UNIT_SHIFT;
     switch (run_kind_of(shape)) {
     case RUN_SPAN:
@@ -43,10 +43,10 @@ static void add_run(struct account *account, uint32_t head, uint64_t shape) {
     }
 }
 
-static void add_heaps(struct account *account) {
+READS_RACILY static void add_heaps(struct account *account) {
     for (const struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         for (unsigned class = 1; class < CLASS_COUNT; class++) {
-            account->classes[class].cached += bin_count(heap, class);
+            account->classes[class].cached += bin_count_now(heap, class);
         }
         account->heaps++;
     }
@@ -68,7 +68,7 @@ static void add_up_classes(struct account *account) {
     }
 }
 
-void walk_account(struct account *account) {
+READS_RACILY void walk_account(struct account *account) {
     memset(account, 0, sizeof(*account));
     uint64_t top = atomic_load_explicit(&root.live.top, memory_order_acquire);
     for (uint64_t head = 1; head < top;) {

@@ -5,9 +5,11 @@
 #include "invariants.h"
 #include "os/os.h"
 #include "testing.h"
+#include "walk.h"
 
 #include <errno.h>
 #include <lucid.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -120,12 +122,36 @@ static void swap_with_others(struct parcel *parcel, uint64_t *state) {
     lucid_free(letter);
 }
 
+// A few calls of a random kind fail at a random time from now.
+static void inject(uint64_t *state) {
+    for (int call = 0; call < OS_CALL_COUNT; call++) {
+        bool strike = test_random(state) % 3 == 0;
+        (void)os_inject((enum os_call)call, strike ? 1 + test_random(state) % 4 : 0,
+                        test_random(state) % 2 == 0);
+    }
+}
+
+// Counts the heap and gives memory back while the others work on it.
+static void look_around(uint64_t *state) {
+    struct mallinfo2 info = lucid_mallinfo2();
+    REQUIRE(info.uordblks <= info.arena, "%zu of %zu bytes in use", info.uordblks, info.arena);
+    if (test_random(state) % 4 == 0) {
+        (void)lucid_malloc_trim(0);
+    }
+    if (injecting) {
+        inject(state);
+    }
+}
+
 static void *work(void *argument) {
     struct worker *worker = argument;
     uint64_t *state = &worker->state;
     for (unsigned step = 0; step < worker->steps; step++) {
         struct parcel *parcel = &worker->own[test_random(state) % OWN];
         uint32_t roll = test_random(state) % 100;
+        if (step % 1024 == 0) {
+            look_around(state);
+        }
         if (roll < 55) {
             refill(parcel, state);
         } else if (roll < 70) {
@@ -143,15 +169,6 @@ static void *work(void *argument) {
         }
     }
     return NULL;
-}
-
-// A few calls of a random kind fail at a random time from now.
-static void inject(uint64_t *state) {
-    for (int call = 0; call < OS_CALL_COUNT; call++) {
-        bool strike = test_random(state) % 3 == 0;
-        (void)os_inject((enum os_call)call, strike ? 1 + test_random(state) % 40 : 0,
-                        test_random(state) % 8 == 0);
-    }
 }
 
 static void inject_nothing(void) {
@@ -192,6 +209,8 @@ int main(int count, char **values) {
         printf("this build cannot make calls fail: it needs LUCID_CHECKED or LUCID_STRESS\n");
         return SKIPPED;
     }
+    // Low enough that the largest of the blocks are mappings.
+    REQUIRE(lucid_mallopt(M_MMAP_THRESHOLD, 300000) == 1, "the threshold can be set");
     uint64_t state = test_seed();
     struct worker *workers = calloc(threads, sizeof(*workers));
     REQUIRE(workers != NULL, "no memory for %u workers", threads);
@@ -199,9 +218,6 @@ int main(int count, char **values) {
         for (unsigned i = 0; i < threads; i++) {
             workers[i].state = state += 0x9e3779b97f4a7c15u;
             workers[i].steps = steps;
-        }
-        if (injecting) {
-            inject(&state);
         }
         generation(workers, threads);
         inject_nothing();
@@ -215,6 +231,12 @@ int main(int count, char **values) {
     clear_mailboxes();
     (void)lucid_malloc_trim(0);
     invariants_check(false);
+    struct account account;
+    walk_account(&account);
+    REQUIRE(account.used_blocks == 0 && account.large_count == 0 && account.mapping_count == 0,
+            "after all was freed, %llu small blocks, %llu large ones and %llu mappings are in use",
+            (unsigned long long)account.used_blocks, (unsigned long long)account.large_count,
+            (unsigned long long)account.mapping_count);
     free(workers);
     printf("%u threads, %u generations, %u steps each: contents and invariants hold; "
            "%llu requests refused\n",
