@@ -174,7 +174,7 @@ void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
         run_store(head, RUN_NONE, 0);
     }
     run_at(start)->dirty = dirty;
-    run_at(start)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    run_at(start)->birth = (uint32_t)os_now_ms();
     pool_insert(start);
 }
 
@@ -294,7 +294,7 @@ uint64_t arena_purge(uint64_t keep) {
     }
     pool->purges++;
     pool->purged_units += purged;
-    pool->last_purge = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    pool->last_purge = (uint32_t)os_now_ms();
     os_unlock(&pool->lock);
     return purged;
 }
@@ -323,7 +323,7 @@ static void rebuild_run(uint32_t head, uint32_t length, enum run_kind kind) {
     }
     if (kind == RUN_FREE) {
         run_at(head)->dirty = dirty_in(head, length);
-        run_at(head)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+        run_at(head)->birth = (uint32_t)os_now_ms();
         run_store(head, RUN_FREE, length);
         pool_insert(head);
     } else if (kind != RUN_FOREIGN) {

@@ -14,12 +14,12 @@
 static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec")));
 
 static void heap_retire(struct heap *heap) {
-    heap_self = &heap_none;
+    heap_self = heap_of_nobody();
     struct fork_page *page = root.live.fork_page;
     if (page != NULL && atomic_load(&page->known) == 0) {
         // The child of a fork ends its only thread before anything was rebuilt: whoever rebuilds
         // will find this heap among those without a thread.
-        page->forker = &heap_none;
+        page->forker = heap_of_nobody();
         return;
     }
     bin_empty_all(heap, "thread exit");
@@ -41,8 +41,8 @@ static void exit_hook(void *argument) {
 }
 
 static void heap_prepare(struct heap *heap) {
-    for (unsigned class = 0; class < CLASS_COUNT; class++) {
-        heap->bins[class] = heap_none.bins[0];
+    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
+        heap->bins[class] = root.live.nobody[0];
     }
 }
 
@@ -56,7 +56,7 @@ static struct heap *record_take(void) {
     os_unlock(&root.live.heap_lock);
     bool fresh = heap == NULL;
     if (fresh) {
-        heap = meta_take(sizeof(struct heap));
+        heap = meta_take_for_good(sizeof(struct heap));
         if (heap == NULL) {
             return NULL;
         }
@@ -76,7 +76,7 @@ static struct heap *record_take(void) {
 }
 
 struct heap *heap_get(void) {
-    if (likely(heap_self != &heap_none)) {
+    if (likely(heap_self != heap_of_nobody())) {
         return heap_self;
     }
     if (exit_rounds >= EXIT_ROUNDS) {
@@ -87,7 +87,7 @@ struct heap *heap_get(void) {
         return NULL;
     }
     heap->thread = os_thread_self();
-    heap->tid = 0; // the main thread, until proven otherwise
+    heap->tid = 0;    // the main thread, until proven otherwise
     heap_self = heap; // before the hook: setting it up may call malloc
     if (!os_single_threaded()) {
         heap->tid = os_thread_id();
@@ -104,7 +104,7 @@ struct heap *heap_get(void) {
 // The thread that comes here first may be one that the child made, while the one that forked has
 // not left its fast paths yet; if that one is not known, every heap is treated as if it were its.
 void heap_after_fork(struct heap *forker) {
-    if (forker == NULL && heap_self != &heap_none) {
+    if (forker == NULL && heap_self != heap_of_nobody()) {
         forker = heap_self;
     }
     atomic_store(&root.live.heap_lock, 0);

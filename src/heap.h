@@ -13,7 +13,7 @@
 struct heap *heap_get(void);
 
 // In the child of a fork, before anything else is allocated: gives back what the threads that
-// are gone had in their bins. `forker` is the heap of the thread that lives on (heap_none: it has
+// are gone had in their bins. `forker` is the heap of the thread that lives on (that of nobody: it has
 // none), NULL if that is not known. Counts and lists of spans are made anew afterwards.
 void heap_after_fork(struct heap *forker);
 

@@ -22,8 +22,6 @@ static bool init_locked(void) {
         return false;
     }
     root.fixed.mark = os_random();
-    root.fixed.start_time = os_realtime_seconds();
-    root.fixed.start_ms = os_now_ms();
     for (unsigned class = 0; class < CLASS_COUNT; class++) {
         root.fixed.classes[class] = sizeclass_table[class];
     }

@@ -34,7 +34,7 @@ static void *run_new(size_t size, size_t alignment, bool zero) {
     }
     ask_for_huge_pages(head, size);
     run_at(head)->size = size;
-    run_at(head)->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    run_at(head)->birth = (uint32_t)os_now_ms();
     run_store(head, RUN_LARGE, units_for(size));
     return (void *)unit_address(head);
 }

@@ -74,7 +74,7 @@ struct run {
     uint32_t left;           // free: the pool's tree
     uint32_t right;
     uint64_t size;  // large: bytes asked for by the program
-    uint32_t birth; // coarse milliseconds since the root was made: made (span, large), freed (free)
+    uint32_t birth; // low half of CLOCK_MONOTONIC_COARSE in ms: made (large) or freed (free)
     uint32_t dirty; // free: how many of its units are dirty
     // Span: bit b % 64 of word b / 64 set = block b is free. The words of classes of 128 bytes and
     // more lie on the record's first cache line.
@@ -199,9 +199,7 @@ struct root_fixed {
     uintptr_t break_start; // the program break when the arena began
     uintptr_t meta_start;  // all metadata lies in [meta_start, meta_end) and in the root
     uintptr_t meta_end;
-    uint64_t mark;       // secret; see free.c
-    uint64_t start_time; // CLOCK_REALTIME seconds
-    uint64_t start_ms;   // CLOCK_MONOTONIC_COARSE milliseconds at that moment
+    uint64_t mark; // secret; see free.c
     char library_version[16];
     struct layout_description layout;
     struct sizeclass classes[CLASS_COUNT];
@@ -231,7 +229,9 @@ struct root_live {
     struct option_values options;
     struct fork_page *fork_page; // NULL while the process has had one thread only
     _Atomic uint32_t init_lock;
-    _Atomic uint32_t ready; // 1 once the first allocation has set everything up
+    _Atomic uint32_t ready;         // 1 once the first allocation has set everything up
+    void *empty_slot;               // always NULL: what lies below the top of the bins of nobody
+    struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
 };
 
 struct lucid_root {

@@ -20,9 +20,9 @@ static void *bump(size_t size) {
     }
     uintptr_t end = live->meta_next + size;
     if (end > live->meta_committed) {
-        size_t step = min_size(align_up(max_size(end - live->meta_committed, META_STEP),
-                                        root.fixed.page_size),
-                               root.fixed.meta_end - live->meta_committed);
+        size_t step = min_size(
+            align_up(max_size(end - live->meta_committed, META_STEP), root.fixed.page_size),
+            root.fixed.meta_end - live->meta_committed);
         if (!os_commit((void *)live->meta_committed, step)) {
             return NULL;
         }
@@ -48,6 +48,13 @@ void *meta_take(size_t size) {
     if (memory != NULL && size != 0) {
         memset(memory, 0, size);
     }
+    return memory;
+}
+
+void *meta_take_for_good(size_t size) {
+    os_lock(&root.live.meta_lock);
+    void *memory = bump(align_up(size, (size_t)1 << META_SHIFT_MIN));
+    os_unlock(&root.live.meta_lock);
     return memory;
 }
 

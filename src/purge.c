@@ -22,7 +22,7 @@ static bool purge_is_due(void) {
     if (__atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) <= dirty_allowed() * 2) {
         return false; // not enough to be worth a system call
     }
-    uint32_t now = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    uint32_t now = (uint32_t)os_now_ms();
     uint64_t pause = root.live.options.value[OPTION_PURGE_AGE];
     pause = pause > PURGE_PAUSE_MS ? pause : PURGE_PAUSE_MS;
     return now - root.live.pool.last_purge >= pause; // else what is free now may be reused soon

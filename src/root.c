@@ -2,53 +2,54 @@
 
 // The version text can be found in a stripped binary with strings(1).
 struct lucid_root root = {
-    .fixed = {
-        .magic = LUCID_LAYOUT_MAGIC,
-        .version = LUCID_LAYOUT_VERSION,
-        .self = (uintptr_t)&root,
-        .library_version = LUCID_VERSION_TEXT,
-        .layout = {
-            .size_unit = sizeof(struct unit),
-            .size_run = sizeof(struct run),
-            .size_mapping = sizeof(struct mapping),
-            .size_bin = sizeof(struct bin),
-            .size_heap = sizeof(struct heap),
-            .size_sizeclass = sizeof(struct sizeclass),
-            .size_class_list = sizeof(struct class_list),
-            .size_pool = sizeof(struct pool),
-            .size_mapping_table = sizeof(struct mapping_table),
-            .size_fixed = sizeof(struct root_fixed),
-            .size_live = sizeof(struct root_live),
-            .offset_live = offsetof(struct lucid_root, live),
-            .run_shape = offsetof(struct run, shape),
-            .run_state = offsetof(struct run, state),
-            .run_class = offsetof(struct run, class),
-            .run_carved = offsetof(struct run, carved),
-            .run_size = offsetof(struct run, size),
-            .run_birth = offsetof(struct run, birth),
-            .run_dirty = offsetof(struct run, dirty),
-            .run_free = offsetof(struct run, free),
-            .heap_slots = offsetof(struct heap, slots),
-            .heap_capacity = offsetof(struct heap, capacity),
-            .heap_held = offsetof(struct heap, held),
-            .heap_state = offsetof(struct heap, state),
-            .heap_tid = offsetof(struct heap, tid),
-            .heap_next = offsetof(struct heap, next),
-            .heap_counters = offsetof(struct heap, counters),
-            .class_count = CLASS_COUNT,
-            .class_linear_count = CLASS_LINEAR_COUNT,
-            .unit_shift = UNIT_SHIFT,
-            .pointer_size = sizeof(void *),
+    .fixed =
+        {
+            .magic = LUCID_LAYOUT_MAGIC,
+            .version = LUCID_LAYOUT_VERSION,
+            .self = (uintptr_t)&root,
+            .library_version = LUCID_VERSION_TEXT,
+            .layout =
+                {
+                    .size_unit = sizeof(struct unit),
+                    .size_run = sizeof(struct run),
+                    .size_mapping = sizeof(struct mapping),
+                    .size_bin = sizeof(struct bin),
+                    .size_heap = sizeof(struct heap),
+                    .size_sizeclass = sizeof(struct sizeclass),
+                    .size_class_list = sizeof(struct class_list),
+                    .size_pool = sizeof(struct pool),
+                    .size_mapping_table = sizeof(struct mapping_table),
+                    .size_fixed = sizeof(struct root_fixed),
+                    .size_live = sizeof(struct root_live),
+                    .offset_live = offsetof(struct lucid_root, live),
+                    .run_shape = offsetof(struct run, shape),
+                    .run_state = offsetof(struct run, state),
+                    .run_class = offsetof(struct run, class),
+                    .run_carved = offsetof(struct run, carved),
+                    .run_size = offsetof(struct run, size),
+                    .run_birth = offsetof(struct run, birth),
+                    .run_dirty = offsetof(struct run, dirty),
+                    .run_free = offsetof(struct run, free),
+                    .heap_slots = offsetof(struct heap, slots),
+                    .heap_capacity = offsetof(struct heap, capacity),
+                    .heap_held = offsetof(struct heap, held),
+                    .heap_state = offsetof(struct heap, state),
+                    .heap_tid = offsetof(struct heap, tid),
+                    .heap_next = offsetof(struct heap, next),
+                    .heap_counters = offsetof(struct heap, counters),
+                    .class_count = CLASS_COUNT,
+                    .class_linear_count = CLASS_LINEAR_COUNT,
+                    .unit_shift = UNIT_SHIFT,
+                    .pointer_size = sizeof(void *),
+                },
         },
-    },
+    .live =
+        {
+            .nobody = {[0 ... CLASS_COUNT - 1] = {.top = &root.live.empty_slot + 1,
+                                                  .end = &root.live.empty_slot + 1}},
+        },
 };
 
 extern struct lucid_root lucid_root __attribute__((alias("root"), visibility("default")));
 
-static void *empty_slot[1] = {NULL};
-
-struct heap heap_none = {
-    .bins = {[0 ... CLASS_COUNT - 1] = {.top = &empty_slot[1], .end = &empty_slot[1]}},
-};
-
-_Thread_local struct heap *heap_self = &heap_none;
+_Thread_local struct heap *heap_self = (struct heap *)root.live.nobody;

@@ -11,9 +11,13 @@
 extern struct lucid_root root HIDDEN;
 
 // The calling thread's heap, never NULL: before the first call and after the thread's exit it is
-// heap_none, whose bins are both empty and full, so that the fast paths need no test for it.
+// the heap of nobody, of which only the bins exist. They are both empty and full, so that the
+// fast paths need no test for it.
 extern _Thread_local struct heap *heap_self HIDDEN __attribute__((tls_model("initial-exec")));
-extern struct heap heap_none HIDDEN;
+
+static inline struct heap *heap_of_nobody(void) {
+    return (struct heap *)root.live.nobody;
+}
 
 static inline struct run *run_at(uint32_t unit) {
     return &root.fixed.runs[unit];

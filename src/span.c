@@ -57,7 +57,7 @@ static uint32_t span_create(unsigned class) {
     free_words_clear(span, row->blocks);
     atomic_store_explicit(&span->carved, 0, memory_order_relaxed);
     span->class = (uint16_t) class;
-    span->birth = (uint32_t)(os_now_ms() - root.fixed.start_ms);
+    span->birth = 0; // nobody asks for a span's age, and the clock costs
     atomic_store_explicit(&span->state, span_state(SPAN_HELD, row->blocks), memory_order_relaxed);
     run_store(head, RUN_SPAN, row->units);
     for (uint32_t i = 0; i < row->units; i++) {

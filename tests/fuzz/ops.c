@@ -131,7 +131,7 @@ static size_t operation_of(unsigned number) {
 // back, because a process's only thread never ends before the process.
 static void run_step(void *argument) {
     struct step *step = argument;
-    __libc_single_threaded = alone && heap_self != &heap_none;
+    __libc_single_threaded = alone && heap_self != heap_of_nobody();
     step->run(step->input);
     __libc_single_threaded = 0;
 }
