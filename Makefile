@@ -32,7 +32,8 @@ configure:
 
 demo:
 	@scripts/bootstrap build demo
-	@$(MAKE) all
+	@$(MAKE) configure
+	@$(CMAKE) --build $(BUILD) --parallel $(JOBS) --target lucid_shared lucid_command measure
 	@scripts/demo $(BUILD)
 
 check:
