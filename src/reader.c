@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+_Static_assert(offsetof(struct heap, counters) - offsetof(struct heap, flush_class) == 8,
+               "where a flush under way is written down");
+
 #define HEAPS_MAX 1000000u // longer registries are loops
 #define UNITS_MAX ((uint64_t)1 << 33)
 
@@ -46,6 +49,7 @@ static bool check_description(struct reader *reader) {
         {"heap_state", d->heap_state, 4, d->size_heap},
         {"heap_tid", d->heap_tid, 4, d->size_heap},
         {"heap_next", d->heap_next, 8, d->size_heap},
+        {"heap_counters", d->heap_counters, sizeof(struct heap_counters), d->size_heap},
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         if (fields[i].offset + fields[i].length > fields[i].size) {
@@ -293,7 +297,15 @@ static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap 
     if (heap->index > reader->live.heap_count || heap->index > HEAPS_MAX) {
         return damaged(reader, "registry of heaps: more than the count of", heap->index);
     }
+    // The two words in front of the counters.
+    uint32_t flush[2];
+    uint64_t flush_at = address + d->heap_counters - sizeof(flush);
     heap->address = address;
+    if (!fetch(reader, flush_at, flush, sizeof(flush))) {
+        return false;
+    }
+    heap->flush_class = flush[0];
+    heap->flush_count = flush[1];
     return fetch(reader, address + d->heap_state, &heap->state, sizeof(heap->state)) &&
            fetch(reader, address + d->heap_tid, &heap->tid, sizeof(heap->tid)) &&
            fetch(reader, address + d->heap_next, &heap->next, sizeof(heap->next));

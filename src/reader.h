@@ -60,6 +60,10 @@ struct reader_heap {
     uint32_t state; // enum heap_state
     uint32_t tid;   // 0: the main thread
     uint32_t index; // in the registry
+    // While the thread gives blocks back: the oldest `flush_count` of this class's bin. Some of
+    // them may be free already, or another thread's by now.
+    uint32_t flush_class;
+    uint32_t flush_count;
     uint64_t next;
 };
 

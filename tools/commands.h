@@ -7,6 +7,11 @@
 enum exit_code { EXIT_FINE = 0, EXIT_FINDING = 1, EXIT_UNREADABLE = 2, EXIT_USAGE = 64 };
 
 int cmd_bench(int argc, char **argv);
+int cmd_arena(int argc, char **argv);
+int cmd_block(int argc, char **argv);
+int cmd_bins(int argc, char **argv);
+int cmd_find(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_heap(int argc, char **argv);
 int cmd_layout(int argc, char **argv);
 int cmd_options(int argc, char **argv);
@@ -24,6 +29,11 @@ static const struct command commands[] = {
     {"run", "run a program under lucid", cmd_run},
     {"layout", "show a process's address space and its program break", cmd_layout},
     {"heap", "list the blocks of a heap", cmd_heap},
+    {"check", "verify every rule of a heap", cmd_check},
+    {"find", "tell which blocks contain a value or a text", cmd_find},
+    {"bins", "show the size classes", cmd_bins},
+    {"block", "show the block that owns an address", cmd_block},
+    {"arena", "show what the arena is used for, and the threads", cmd_arena},
     {"options", "list the options and their values", cmd_options},
     {"verify", "tell whether a process uses lucid, and which version", cmd_verify},
 };

@@ -121,14 +121,19 @@ static void mark_cached(struct glibc_walk *walk) {
 
 static bool walk_region(struct glibc_walk *walk, const struct target *target,
                         const struct region *region) {
-    uint64_t length = region->end - region->start;
+    uint64_t start = region->start;
+    uint64_t end = region->end;
+    if (region->name[0] != 0) {
+        regions_extent(&target->regions, region->name, &start, &end);
+    }
+    uint64_t length = end - start;
     if (length > HEAP_MAX || length < CHUNK_MIN) {
         return false;
     }
-    walk->start = region->start;
-    walk->end = region->end;
+    walk->start = start;
+    walk->end = end;
     walk->heap = malloc((size_t)length);
-    if (walk->heap == NULL || !target_copy(target, region->start, walk->heap, (size_t)length)) {
+    if (walk->heap == NULL || !target_copy(target, start, walk->heap, (size_t)length)) {
         return false;
     }
     // Static programs take their thread-local storage from the break before malloc starts.

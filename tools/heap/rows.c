@@ -5,6 +5,12 @@
 const char *const row_kind_names[8] = {"small", "large",   "mapping", "uncarved",
                                        "pool",  "foreign", "moving",  "top"};
 
+const char *row_name(const struct row *row) {
+    return row_is_block(row)           ? block_state_names[row->state]
+           : row->kind == ROW_UNCARVED ? "untouched"
+                                       : row_kind_names[row->kind];
+}
+
 static void enter_run(struct rows *rows) {
     rows->in_run = true;
     rows->index = 0;
@@ -133,4 +139,68 @@ bool rows_next(struct rows *rows, struct row *row) {
         return true;
     }
     return false;
+}
+
+// The run an address lies in: through the unit table, which knows the way to the head, or, when
+// that leads nowhere (free runs have no such entries), by walking.
+static bool find_run(struct snapshot *snapshot, uint64_t address, struct reader_run *run) {
+    struct reader *reader = &snapshot->reader;
+    uint64_t unit = (address - reader->fixed.base) >> reader->fixed.layout.unit_shift;
+    if (unit >= 1 && unit < reader_top(reader) && snapshot->units[unit].back < unit) {
+        uint64_t head = unit - snapshot->units[unit].back;
+        if (reader_run_at(reader, head, run) && (run->kind == RUN_SPAN || run->kind == RUN_LARGE) &&
+            address < run->end) {
+            return true;
+        }
+    }
+    for (bool more = reader_first(reader, run); more; more = reader_next(reader, run)) {
+        if (address < run->end) {
+            return address >= run->start;
+        }
+    }
+    return false;
+}
+
+static bool find_mapping(struct snapshot *snapshot, uint64_t address, struct row *row) {
+    for (size_t i = 0; i < snapshot->mapping_count; i++) {
+        const struct mapping *mapping = &snapshot->mappings[i];
+        if (address - mapping->address < mapping->size) {
+            struct rows rows = {.snapshot = snapshot, .mapping_at = i};
+            memset(row, 0, sizeof(*row));
+            mapping_row(&rows, row);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rows_find(struct snapshot *snapshot, uint64_t address, struct row *row) {
+    struct reader_run run;
+    struct rows rows;
+    uint64_t top = reader_address(&snapshot->reader, reader_top(&snapshot->reader));
+    if (find_mapping(snapshot, address, row)) {
+        return true;
+    }
+    if (!reader_in_arena(&snapshot->reader, address)) {
+        return false;
+    }
+    if (address >= top) {
+        rows = (struct rows){.snapshot = snapshot};
+        memset(row, 0, sizeof(*row));
+        top_row(&rows, row);
+        return true;
+    }
+    if (!find_run(snapshot, address, &run)) {
+        return false;
+    }
+    rows_begin_at(&rows, snapshot, &run);
+    rows.mapping_at = snapshot->mapping_count;
+    if (run.kind == RUN_SPAN) {
+        uint64_t index = (address - run.start) / run.block_size;
+        rows.index = (uint32_t)(index < run.carved ? index : run.carved);
+        if (index >= run.blocks && run.carved == run.blocks) {
+            return false; // behind the last block of the span
+        }
+    }
+    return rows_next(&rows, row);
 }

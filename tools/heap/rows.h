@@ -50,6 +50,12 @@ void rows_begin(struct rows *rows, struct snapshot *snapshot);
 void rows_begin_at(struct rows *rows, struct snapshot *snapshot, const struct reader_run *run);
 bool rows_next(struct rows *rows, struct row *row);
 
+// The row an address lies in. False: it is neither in the arena nor in a mapping.
+bool rows_find(struct snapshot *snapshot, uint64_t address, struct row *row);
+
+// What a row is called: "used", "cached", "free", "untouched", "pool", ...
+const char *row_name(const struct row *row);
+
 static inline bool row_is_block(const struct row *row) {
     return row->kind == ROW_SMALL || row->kind == ROW_LARGE || row->kind == ROW_MAPPING;
 }

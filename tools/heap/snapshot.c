@@ -125,7 +125,8 @@ static int by_mapping(const void *left, const void *right) {
     return (a->address > b->address) - (a->address < b->address);
 }
 
-static void add_bin(struct snapshot *snapshot, unsigned class, const struct reader_bin *bin) {
+static void add_bin(struct snapshot *snapshot, unsigned class, const struct reader_bin *bin,
+                    bool moving) {
     for (uint32_t slot = 0; slot < bin->count; slot++) {
         uint64_t address = 0;
         if (!view_read(&snapshot->view, bin->first + slot * 8u, &address, sizeof(address))) {
@@ -138,6 +139,7 @@ static void add_bin(struct snapshot *snapshot, unsigned class, const struct read
             .heap = (uint32_t)snapshot->heap_count,
             .class = (uint16_t) class,
             .slot = (uint16_t)slot,
+            .moving = moving,
         };
     }
 }
@@ -152,8 +154,8 @@ static void name_heap(const struct snapshot *snapshot, const struct root_places 
             continue;
         }
         snprintf(heap->name, sizeof(heap->name), "%s", thread->name);
-        if (!thread->has_registers || !snapshot->still) {
-            continue;
+        if (!thread->has_registers) {
+            continue; // it runs
         }
         heap->outside = true;
         for (size_t k = 0; k < all->count; k++) {
@@ -178,7 +180,9 @@ static bool read_heaps(struct snapshot *snapshot, const struct root_places *all)
                 continue;
             }
             heap.count[class] = bin.count;
-            add_bin(snapshot, class, &bin);
+            bool moving = heap.record.flush_count != 0 && heap.record.flush_class == class;
+            heap.moved |= moving;
+            add_bin(snapshot, class, &bin, moving);
             reader_held(reader, &heap.record, class, &heap.held[class]);
         }
         name_heap(snapshot, all, &heap);
@@ -224,8 +228,7 @@ static uint64_t clock_ms(const struct snapshot *snapshot) {
     }
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    uint64_t start = snapshot->reader.fixed.start_ms;
-    return ms > start ? ms - start : 0;
+    return (uint32_t)ms; // births are the low half of the same clock
 }
 
 static bool take_once(struct snapshot *snapshot, const struct root_places *all) {

@@ -23,14 +23,15 @@ struct snapshot_cached {
     uint32_t heap; // index into heaps
     uint16_t class;
     uint16_t slot; // place in its bin, oldest 0
+    bool moving;   // its bin was being emptied: it may be free, or another thread's, already
 };
 
 struct snapshot_heap {
     struct reader_heap record;
     pid_t tid; // the real one
     char name[16 + 1];
-    bool inside;  // its thread was executing the allocator when it was stopped
-    bool outside; // its thread was known to be elsewhere
+    bool inside;  // its thread stood still inside the allocator
+    bool outside; // its thread stood still elsewhere
     bool moved;   // some bin was being changed
     uint32_t count[CLASS_COUNT];
     uint32_t held[CLASS_COUNT];

@@ -86,12 +86,14 @@ static void read_text_end(struct break_map *map, const struct target *target,
 // The exact break is a variable of the C library; the kernel only shows whole pages.
 static void read_break(struct break_map *map, const struct target *target,
                        const struct process *process, const struct images *images) {
-    const struct region *heap = regions_named(&target->regions, "[heap]");
     uint64_t page = target->page_size;
+    uint64_t start = 0;
+    uint64_t end = 0;
+    bool heap = regions_extent(&target->regions, "[heap]", &start, &end);
     if (process->start_brk != 0) {
         set(&map->start, process->start_brk, KNOWN_KERNEL);
-    } else if (heap != NULL) {
-        set(&map->start, heap->start, KNOWN_KERNEL);
+    } else if (heap) {
+        set(&map->start, start, KNOWN_KERNEL);
     }
     for (size_t i = 0; i < images->count && target->memory_readable; i++) {
         uint64_t address = 0;
@@ -100,7 +102,7 @@ static void read_break(struct break_map *map, const struct target *target,
             image_dynamic_symbol(target, &images->list[i], "__curbrk", &address) ||
             (images->list[i].main && image_symbol(target, &images->list[i], "__curbrk", &address));
         if (found && view_read(&target->view, address, &now, sizeof(now)) && now != 0 &&
-            (heap == NULL || (now > heap->start && now <= heap->end && heap->end - now < page))) {
+            (!heap || (now > start && now <= end && end - now < page))) {
             set(&map->now, now, KNOWN_LIBC);
             break;
         }
@@ -112,8 +114,8 @@ static void read_break(struct break_map *map, const struct target *target,
     if (last != NULL && last->name[0] == 0 && last->start >= map->end.address) {
         set(&map->start, last->start, KNOWN_SEGMENT);
     }
-    if (heap != NULL) {
-        set(&map->now, heap->end, KNOWN_KERNEL);
+    if (heap) {
+        set(&map->now, end, KNOWN_KERNEL);
     } else if (process->start_brk != 0) {
         set(&map->now, process->start_brk, KNOWN_KERNEL);
     }

@@ -29,26 +29,32 @@ static bool is_frozen(const struct freezer *freezer, pid_t tid) {
     return false;
 }
 
-// 1: frozen now. 0: it has ended. -1: refused.
-static int freeze_thread(struct freezer *freezer, pid_t tid) {
-    int status;
+// Asks a thread to stop. 1: it will. 0: it has ended. -1: refused.
+static int interrupt_thread(struct freezer *freezer, pid_t tid) {
     if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
         return errno == ESRCH ? 0 : -1;
-    }
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || waitpid(tid, &status, __WALL) != tid ||
-        !WIFSTOPPED(status)) {
-        return 0;
     }
     freezer->threads =
         memory_grow(freezer->threads, freezer->count, &freezer->capacity, sizeof(pid_t));
     freezer->threads[freezer->count++] = tid;
+    ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
     return 1;
+}
+
+// All are asked before the first is waited for: a busy thread stops when it gets a processor.
+static void wait_for_stops(const struct freezer *freezer, size_t first) {
+    for (size_t i = first; i < freezer->count; i++) {
+        int status;
+        while (waitpid(freezer->threads[i], &status, __WALL) < 0 && errno == EINTR) {
+        }
+    }
 }
 
 // Freezes what is not frozen yet. Returns how many that were, -1 when refused.
 static int freeze_round(struct target *target) {
     char path[64];
     int fresh = 0;
+    size_t before = target->freezer->count;
     snprintf(path, sizeof(path), "/proc/%d/task", (int)target->pid);
     DIR *folder = opendir(path);
     if (folder == NULL) {
@@ -58,12 +64,13 @@ static int freeze_round(struct target *target) {
     while (fresh >= 0 && (entry = readdir(folder)) != NULL) {
         pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
         if (tid > 0 && !is_frozen(target->freezer, tid)) {
-            int result = freeze_thread(target->freezer, tid);
+            int result = interrupt_thread(target->freezer, tid);
             fresh = result < 0 ? -1 : fresh + result;
         }
     }
     int error = errno;
     closedir(folder);
+    wait_for_stops(target->freezer, before);
     errno = error;
     return fresh;
 }

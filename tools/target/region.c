@@ -133,6 +133,19 @@ const struct region *regions_named(const struct regions *regions, const char *na
     return NULL;
 }
 
+bool regions_extent(const struct regions *regions, const char *name, uint64_t *start,
+                    uint64_t *end) {
+    const struct region *first = regions_named(regions, name);
+    if (first == NULL) {
+        return false;
+    }
+    *start = first->start;
+    for (const struct region *last = first; last < regions->list + regions->count; last++) {
+        *end = strcmp(last->name, name) == 0 ? last->end : *end;
+    }
+    return true;
+}
+
 bool regions_cover(const struct regions *regions, uint64_t start, uint64_t length) {
     uint64_t end = start + length;
     if (end < start) {

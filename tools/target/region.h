@@ -42,6 +42,11 @@ const struct region *regions_find(const struct regions *regions, uint64_t addres
 // The region of that name, or NULL.
 const struct region *regions_named(const struct regions *regions, const char *name);
 
+// From the first to the last region of that name: the kernel cuts [heap] in pieces when parts of it
+// are treated differently. False: there is none.
+bool regions_extent(const struct regions *regions, const char *name, uint64_t *start,
+                    uint64_t *end);
+
 // Is all of [start, start + length) readable memory?
 bool regions_cover(const struct regions *regions, uint64_t start, uint64_t length);
 

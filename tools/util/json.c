@@ -10,7 +10,7 @@ void json_start(struct json *json, struct out *out) {
 void json_separate(struct json *json) {
     if (json->has_member[json->depth]) {
         // Rows of an array begin a line each, so that a heap can be read by eye and by grep.
-        out_text(json->out, json->depth <= 2 ? ",\n" : ", ");
+        out_text(json->out, json->depth <= 2 ? ",\n" : ",");
     }
     json->has_member[json->depth] = true;
 }
@@ -63,7 +63,7 @@ static void begin(struct json *json, const char *key) {
     }
     if (key != NULL) {
         quoted(json->out, key);
-        out_text(json->out, ": ");
+        out_char(json->out, ':');
     }
 }
 

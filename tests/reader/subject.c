@@ -1,0 +1,253 @@
+// The program that the reader's tests look at. It prints one line of what it knows about itself
+// ("ready" and pairs NAME=VALUE), then waits until its standard input ends.
+//
+//   subject demo              malloc(10), malloc(15), a freed block, a large one, a mapping
+//   subject many COUNT SIZE   COUNT live blocks
+//   subject busy THREADS MS   threads allocate, hand blocks on, verify their contents
+//   subject fork              a demo in a child of fork, whose number it prints
+//   subject idle              allocates nothing by itself
+//   subject damage WHAT       breaks one rule of lucid's heap from inside
+//   subject loop              allocates and frees in one thread for ever, without a word
+#include "layout.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void wait_for_end(void) {
+    char byte;
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0) {
+    }
+}
+
+// The compiler must not see that a block is given back without having been used.
+static void *keep(void *block) {
+    __asm__ volatile("" : : "r"(block) : "memory");
+    return block;
+}
+
+static int demo(void) {
+    char *a = keep(malloc(10));
+    memset(a, 'A', 10);
+    char *b = keep(malloc(15));
+    memset(b, 'B', 15);
+    char *freed = keep(malloc(3000));
+    memset(freed, 'F', 3000);
+    uintptr_t freed_address = (uintptr_t)freed;
+    free(freed);
+    char *large = keep(malloc(100000));
+    memset(large, 'L', 100000);
+    char *mapping = keep(malloc((size_t)64 << 20));
+    mapping[0] = 'M';
+    void **pointer = keep(malloc(200));
+    pointer[3] = b;
+    printf("ready pid=%d a=%p b=%p freed=0x%lx large=%p mapping=%p pointer=%p break=%p\n",
+           (int)getpid(), (void *)a, (void *)b, freed_address, (void *)large, (void *)mapping,
+           (void *)pointer, sbrk(0));
+    wait_for_end();
+    return a[0] == 'A' && b[14] == 'B' && pointer[3] == b ? 0 : 1;
+}
+
+static int many(size_t count, size_t size) {
+    void **blocks = malloc(count * sizeof(*blocks));
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        if (blocks[i] == NULL) {
+            return 1;
+        }
+        memset(blocks[i], (int)(i & 0xff), size < 8 ? size : 8);
+    }
+    printf("ready pid=%d count=%zu first=%p\n", (int)getpid(), count, blocks[0]);
+    wait_for_end();
+    return 0;
+}
+
+// ---- busy -----------------------------------------------------------------------------------------
+
+#define SLOTS 4096u
+
+static void *_Atomic shared[SLOTS];
+static _Atomic bool stop;
+static _Atomic unsigned long faults;
+
+struct stamp {
+    size_t size;
+    unsigned char fill;
+};
+
+static void *stamped(size_t size, unsigned seed) {
+    struct stamp stamp = {.size = size, .fill = (unsigned char)seed};
+    unsigned char *block = malloc(size);
+    if (block == NULL) {
+        return NULL;
+    }
+    memset(block, stamp.fill, size);
+    memcpy(block, &stamp, sizeof(stamp));
+    return block;
+}
+
+static void release(unsigned char *block) {
+    struct stamp stamp;
+    if (block == NULL) {
+        return;
+    }
+    memcpy(&stamp, block, sizeof(stamp));
+    for (size_t i = sizeof(stamp); i < stamp.size; i++) {
+        faults += block[i] != stamp.fill;
+    }
+    free(block);
+}
+
+static void *worker(void *argument) {
+    unsigned seed = (unsigned)(uintptr_t)argument * 7919u + 1;
+    while (!stop) {
+        unsigned slot = (unsigned)rand_r(&seed) % SLOTS;
+        unsigned pick = (unsigned)rand_r(&seed) % 1000;
+        size_t size = sizeof(struct stamp) + (unsigned)rand_r(&seed) % (pick < 900   ? 200
+                                                                        : pick < 995 ? 8000
+                                                                                     : 200000);
+        release(atomic_exchange(&shared[slot], stamped(size, seed)));
+    }
+    return NULL;
+}
+
+static void *brief(void *argument) {
+    void *blocks[64];
+    for (unsigned i = 0; i < 64; i++) {
+        blocks[i] = stamped(sizeof(struct stamp) + i * 10, (unsigned)(uintptr_t)argument);
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        release(blocks[i]);
+    }
+    return NULL;
+}
+
+static int busy(unsigned count, unsigned ms) {
+    pthread_t threads[64];
+    struct timespec pause = {.tv_nsec = 1000000};
+    count = count < 64 ? count : 64;
+    for (unsigned i = 0; i < count; i++) {
+        pthread_create(&threads[i], NULL, worker, (void *)(uintptr_t)i);
+    }
+    printf("ready pid=%d threads=%u\n", (int)getpid(), count);
+    fflush(stdout);
+    for (unsigned i = 0; i < ms; i++) {
+        pthread_t short_lived;
+        if (pthread_create(&short_lived, NULL, brief, (void *)(uintptr_t)i) == 0) {
+            pthread_join(short_lived, NULL);
+        }
+        nanosleep(&pause, NULL);
+    }
+    stop = true;
+    for (unsigned i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (unsigned i = 0; i < SLOTS; i++) {
+        release(shared[i]);
+    }
+    printf("done faults=%lu\n", (unsigned long)faults);
+    return faults == 0 ? 0 : 1;
+}
+
+static int forked(void) {
+    void *before = keep(malloc(50));
+    pid_t child = fork();
+    if (child == 0) {
+        return demo();
+    }
+    wait_for_end();
+    free(before);
+    return 0;
+}
+
+// ---- damage ---------------------------------------------------------------------------------------
+
+static int damage(const char *what) {
+    struct lucid_root *root = dlsym(RTLD_DEFAULT, "lucid_root");
+    char *block = keep(malloc(24));
+    char *other = keep(malloc(24));
+    free(keep(malloc(100)));
+    if (root == NULL) {
+        return 1;
+    }
+    uint32_t unit = (uint32_t)(((uintptr_t)block - root->fixed.base) >> UNIT_SHIFT);
+    unit -= root->fixed.units[unit].back;
+    struct run *span = &root->fixed.runs[unit];
+    unsigned index =
+        (unsigned)(((uintptr_t)block - root->fixed.base - ((uintptr_t)unit << UNIT_SHIFT)) /
+                   root->fixed.classes[span->class].size);
+    struct heap *heap = root->live.heaps;
+    if (strcmp(what, "bit") == 0) {
+        span->free[index / 64] |= (uint64_t)1 << index % 64; // free, but the count does not know
+    } else if (strcmp(what, "count") == 0) {
+        span->state -= 4;
+        heap->held[span->class] = 0;
+        span->state &= ~1u;
+    } else if (strcmp(what, "twice") == 0) {
+        *heap->bins[span->class].top++ = block;
+        *heap->bins[span->class].top++ = block;
+    } else if (strcmp(what, "interior") == 0) {
+        *heap->bins[span->class].top++ = other + 8;
+    } else if (strcmp(what, "unit") == 0) {
+        root->fixed.units[unit].bin ^= 16;
+    } else if (strcmp(what, "tiling") == 0) {
+        root->fixed.runs[unit].shape = 0;
+    } else if (strcmp(what, "list") == 0) {
+        root->live.lists[40].head = unit;
+        root->live.lists[40].count = 1;
+    } else if (strcmp(what, "top") == 0) {
+        root->live.top = root->live.limit + 5;
+    } else if (strcmp(what, "heaps") == 0) {
+        root->live.heaps = (struct heap *)block;
+    } else {
+        return 1;
+    }
+    printf("ready pid=%d block=%p other=%p\n", (int)getpid(), (void *)block, (void *)other);
+    wait_for_end();
+    _exit(0);
+}
+
+static _Noreturn void loop(void) {
+    for (unsigned i = 0;; i++) {
+        keep(memset(malloc(16 + i % 4000), 1, 16));
+        free(keep(malloc(i % 70000)));
+        if (i % 64 == 0) {
+            usleep(10);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    const char *mode = argc > 1 ? argv[1] : "";
+    if (strcmp(mode, "demo") == 0) {
+        return demo();
+    }
+    if (strcmp(mode, "many") == 0 && argc == 4) {
+        return many(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10));
+    }
+    if (strcmp(mode, "busy") == 0 && argc == 4) {
+        return busy((unsigned)strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
+    }
+    if (strcmp(mode, "fork") == 0) {
+        return forked();
+    }
+    if (strcmp(mode, "damage") == 0 && argc == 3) {
+        return damage(argv[2]);
+    }
+    if (strcmp(mode, "loop") == 0) {
+        loop();
+    }
+    if (strcmp(mode, "idle") == 0) {
+        if (write(STDOUT_FILENO, "ready\n", 6) == 6) {
+            wait_for_end();
+        }
+        return 0;
+    }
+    fprintf(stderr, "subject: unknown mode %s\n", mode);
+    return 64;
+}

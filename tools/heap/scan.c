@@ -1,0 +1,94 @@
+#include "scan.h"
+
+#include "util/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE ((size_t)4 << 20)
+
+static bool matches(const struct scan *scan, const unsigned char *at) {
+    if (scan->bytes != NULL) {
+        return memcmp(at, scan->bytes, scan->length) == 0;
+    }
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word >= scan->low && word < scan->high;
+}
+
+static void scan_piece(const struct scan *scan, uint64_t address, const unsigned char *bytes,
+                       size_t length) {
+    if (scan->bytes != NULL && scan->step == 1) {
+        const unsigned char *at = bytes;
+        size_t rest = length;
+        while ((at = memmem(at, rest, scan->bytes, scan->length)) != NULL) {
+            scan->found(address + (size_t)(at - bytes), scan->context);
+            at++;
+            rest = length - (size_t)(at - bytes);
+        }
+        return;
+    }
+    size_t first = (size_t)(-address % scan->step);
+    for (size_t at = first; at + scan->length <= length; at += scan->step) {
+        if (matches(scan, bytes + at)) {
+            scan->found(address + at, scan->context);
+        }
+    }
+}
+
+void scan_range(const struct scan *scan, uint64_t start, uint64_t end) {
+    unsigned char *bytes = memory_take(PIECE);
+    size_t overlap = scan->length - 1; // what begins in one piece may end in the next
+    for (uint64_t at = start; at + overlap < end;) {
+        size_t want = end - at < PIECE ? (size_t)(end - at) : PIECE;
+        if (target_copy(scan->target, at, bytes, want)) {
+            scan_piece(scan, at, bytes, want);
+        }
+        if (want <= overlap || at + want >= end) {
+            break;
+        }
+        at += want - overlap;
+    }
+    free(bytes);
+}
+
+void scan_heap(const struct scan *scan, struct snapshot *snapshot) {
+    struct reader *reader = &snapshot->reader;
+    struct reader_run run;
+    for (bool more = reader_first(reader, &run); more; more = reader_next(reader, &run)) {
+        if (run.kind == RUN_SPAN) {
+            scan_range(scan, run.start, run.start + (uint64_t)run.carved * run.block_size);
+        } else if (run.kind == RUN_LARGE) {
+            scan_range(scan, run.start, run.end);
+        }
+    }
+    for (size_t i = 0; i < snapshot->mapping_count; i++) {
+        const struct mapping *mapping = &snapshot->mappings[i];
+        scan_range(scan, mapping->address, mapping->address + mapping->size);
+    }
+}
+
+static bool is_mapping(const struct snapshot *snapshot, const struct region *region) {
+    for (size_t i = 0; i < snapshot->mapping_count; i++) {
+        if (region->start < snapshot->mappings[i].start + snapshot->mappings[i].length &&
+            region->end > snapshot->mappings[i].start) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void scan_rest(const struct scan *scan, const struct snapshot *snapshot) {
+    const struct root_fixed *fixed = &snapshot->reader.fixed;
+    uint64_t tables = (uint64_t)(uintptr_t)fixed->units;
+    for (size_t i = 0; i < scan->target->regions.count; i++) {
+        const struct region *region = &scan->target->regions.list[i];
+        bool heap = reader_in_arena(&snapshot->reader, region->start) ||
+                    reader_in_arena(&snapshot->reader, region->end - 1) ||
+                    (region->start >= tables && region->end <= fixed->meta_end) ||
+                    is_mapping(snapshot, region);
+        if (!heap && region->rights[0] == 'r' && region->rights[1] == 'w') {
+            scan_range(scan, region->start, region->end);
+        }
+    }
+}
