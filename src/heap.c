@@ -10,6 +10,7 @@
 // Exit hooks of other keys may still free blocks after ours has run, so ours asks to be called
 // once more and gives the heap back in the next round only.
 #define EXIT_ROUNDS 2
+#define ORPHANS_TRIED 4u
 
 static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec")));
 
@@ -46,57 +47,96 @@ static void heap_prepare(struct heap *heap) {
     }
 }
 
-// A record for a new thread: a retired one, else a new one on the registry.
-static struct heap *record_take(void) {
+// A heap whose thread ended without its hook: the thread allocated for the first time in the last
+// round of its destructors. Looks at a few
+// heaps only, at others each time, so that a crowd of threads does not look at each other.
+// pre: the registry is locked.
+static struct heap *find_orphan(uint32_t own_tid) {
+    static struct heap *next;
+    struct heap *heap = next;
+    for (unsigned i = 0; i < ORPHANS_TRIED && root.live.heaps != NULL; i++) {
+        heap = heap != NULL ? heap : root.live.heaps;
+        next = heap->next;
+        bool owned = heap->state == HEAP_LIVE && heap->tid != 0;
+        if (owned && (heap->tid == own_tid || !os_thread_alive(heap->tid))) {
+            return heap;
+        }
+        heap = next;
+    }
+    return NULL;
+}
+
+// A record of its own for a thread without one: a retired one, one whose thread is gone (with all
+// that is in its bins), else a new one on the registry. tid 0: the process's only thread.
+static struct heap *record_take(uint32_t tid) {
     os_lock(&root.live.heap_lock);
     struct heap *heap = root.live.heaps_free;
     if (heap != NULL) {
         root.live.heaps_free = heap->next_free;
+        heap->next_free = NULL;
+        heap->state = HEAP_LIVE;
+        root.live.threads++;
+    } else if (tid != 0) {
+        heap = find_orphan(tid);
+    }
+    if (heap != NULL) {
+        heap->tid = tid; // under the lock: nobody may take the one who had it before for its owner
     }
     os_unlock(&root.live.heap_lock);
-    bool fresh = heap == NULL;
-    if (fresh) {
-        heap = meta_take_for_good(sizeof(struct heap));
-        if (heap == NULL) {
-            return NULL;
-        }
-        heap_prepare(heap);
+    return heap;
+}
+
+static struct heap *record_make(uint32_t tid) {
+    struct heap *heap = meta_take_for_good(sizeof(struct heap));
+    if (heap == NULL) {
+        return NULL;
     }
-    os_lock(&root.live.heap_lock);
+    heap_prepare(heap);
     heap->state = HEAP_LIVE;
-    heap->next_free = NULL;
-    if (fresh) {
-        heap->next = root.live.heaps;
-        root.live.heaps = heap;
-        root.live.heap_count++;
-    }
+    heap->tid = tid;
+    os_lock(&root.live.heap_lock);
+    heap->next = root.live.heaps;
+    root.live.heaps = heap;
+    root.live.heap_count++;
     root.live.threads++;
     os_unlock(&root.live.heap_lock);
     return heap;
 }
 
+void heap_verify(void) {
+    if (heap_self != heap_of_nobody()) {
+        bin_empty_all(heap_self, "exit");
+    }
+}
+
+void heap_prepare_hook(void) {
+    (void)os_thread_exit_ready(exit_hook); // if it fails now, it is tried again when needed
+}
+
 struct heap *heap_get(void) {
-    if (likely(heap_self != heap_of_nobody())) {
-        return heap_self;
+    struct heap *heap = heap_self;
+    if (likely(heap != heap_of_nobody())) {
+        return heap;
     }
     if (exit_rounds >= EXIT_ROUNDS) {
         return NULL;
     }
-    struct heap *heap = record_take();
+    uint32_t tid = os_single_threaded() ? 0 : os_thread_id();
+    heap = record_take(tid);
+    if (heap == NULL) {
+        heap = record_make(tid);
+    }
     if (heap == NULL) {
         return NULL;
     }
     heap->thread = os_thread_self();
-    heap->tid = 0;    // the main thread, until proven otherwise
     heap_self = heap; // before the hook: setting it up may call malloc
-    if (!os_single_threaded()) {
-        heap->tid = os_thread_id();
-        if (!os_on_thread_exit(exit_hook, heap)) {
-            // Nobody would give this heap back: the thread does without.
-            exit_rounds = EXIT_ROUNDS;
-            heap_retire(heap);
-            return NULL;
-        }
+    // The process's only thread ends with the process.
+    if (tid != 0 && !os_on_thread_exit(exit_hook, heap)) {
+        // Nobody would give this heap back: the thread does without.
+        exit_rounds = EXIT_ROUNDS;
+        heap_retire(heap);
+        return NULL;
     }
     return heap;
 }
@@ -113,6 +153,7 @@ void heap_after_fork(struct heap *forker) {
     for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         memset(heap->held, 0, sizeof(heap->held));
         if (heap->state == HEAP_LIVE && (heap == forker || forker == NULL)) {
+            heap->tid = 0; // it is the main thread now, and its number was another
             root.live.threads++;
             continue;
         }

@@ -12,6 +12,14 @@
 // there is no memory or because it is past its exit hook. May call back into malloc.
 struct heap *heap_get(void);
 
+// Gives back what the calling thread has in its bins, which verifies it.
+void heap_verify(void);
+
+// To be called before main. The hook that gives a heap back when its thread ends hangs on a thread
+// key; of the first 32 keys the C library knows the place without allocating, so that setting ours
+// can never happen inside the setting of another, which would then lose it.
+void heap_prepare_hook(void);
+
 // In the child of a fork, before anything else is allocated: gives back what the threads that
 // are gone had in their bins. `forker` is the heap of the thread that lives on (that of nobody: it has
 // none), NULL if that is not known. Counts and lists of spans are made anew afterwards.

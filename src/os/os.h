@@ -80,6 +80,7 @@ const char *os_program_name(void);
 
 uint32_t os_process_id(void);
 uint32_t os_thread_id(void);
+bool os_thread_alive(uint32_t tid); // is there such a thread in this process?
 uint64_t os_thread_self(void); // pthread_self() as a number
 
 // Is the calling thread the only one of the process? Never wrongly true.
@@ -91,6 +92,10 @@ uint64_t os_random(void);
 // Milliseconds of a coarse clock that never goes back; wraps are the caller's business.
 uint64_t os_now_ms(void);
 uint64_t os_realtime_seconds(void);
+
+// Prepares what os_on_thread_exit needs for this hook; the process has one hook only. False: it
+// cannot be had. Does not allocate.
+bool os_thread_exit_ready(void (*exit_hook)(void *));
 
 // Calls `exit_hook(argument)` when the calling thread ends, in some round of its destructors. It
 // may be asked for again from within the hook's own round. False: it will not be called.

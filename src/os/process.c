@@ -40,6 +40,14 @@ uint32_t os_thread_id(void) {
     return (uint32_t)syscall(SYS_gettid);
 }
 
+bool os_thread_alive(uint32_t tid) {
+    int saved = errno;
+    long result = syscall(SYS_tgkill, syscall(SYS_getpid), tid, 0);
+    bool gone = result == -1 && errno == ESRCH;
+    errno = saved;
+    return !gone;
+}
+
 uint64_t os_thread_self(void) {
     return (uint64_t)(uintptr_t)pthread_self();
 }
@@ -79,7 +87,7 @@ uint64_t os_realtime_seconds(void) {
 static _Atomic int key_state;
 static pthread_key_t key;
 
-static bool key_ready(void (*exit_hook)(void *)) {
+bool os_thread_exit_ready(void (*exit_hook)(void *)) {
     int expected = 0;
     if (atomic_compare_exchange_strong(&key_state, &expected, 1)) {
         atomic_store(&key_state, pthread_key_create(&key, exit_hook) == 0 ? 2 : 3);
@@ -92,7 +100,7 @@ static bool key_ready(void (*exit_hook)(void *)) {
 
 bool os_on_thread_exit(void (*exit_hook)(void *), void *argument) {
     int saved = errno;
-    bool done = !os_fault(OS_THREAD_EXIT) && key_ready(exit_hook) &&
+    bool done = !os_fault(OS_THREAD_EXIT) && os_thread_exit_ready(exit_hook) &&
                 pthread_setspecific(key, argument) == 0;
     errno = saved;
     return done;

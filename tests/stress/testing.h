@@ -53,7 +53,7 @@ static inline uint64_t test_pattern(const void *block, size_t i) {
 // Fills a block with words that depend on where they are, so that neither a neighbour's words nor
 // an older tenant's pass for them. Large blocks: the ends of every page.
 static inline void test_fill(void *block, size_t size) {
-    unsigned char *bytes = block;
+    unsigned char *bytes = (unsigned char *)block;
     for (size_t i = 0; i < size; i++) {
         bytes[i] = (unsigned char)(test_pattern(block, i / 8) >> (i % 8 * 8));
         if (size > 8192 && i % 4096 == 15) {
@@ -65,7 +65,7 @@ static inline void test_fill(void *block, size_t size) {
 // Is what test_fill wrote still there? `at` is where it was written, which may be another place
 // when realloc has moved the block since.
 static inline bool test_filled(const void *block, const void *at, size_t size, size_t written) {
-    const unsigned char *bytes = block;
+    const unsigned char *bytes = (const unsigned char *)block;
     for (size_t i = 0; i < size; i++) {
         if (bytes[i] != (unsigned char)(test_pattern(at, i / 8) >> (i % 8 * 8))) {
             return false;
@@ -78,7 +78,7 @@ static inline bool test_filled(const void *block, const void *at, size_t size, s
 }
 
 static inline bool test_zero(const void *block, size_t size) {
-    const unsigned char *bytes = block;
+    const unsigned char *bytes = (const unsigned char *)block;
     return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
