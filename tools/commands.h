@@ -13,6 +13,7 @@ int cmd_bins(int argc, char **argv);
 int cmd_find(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_map(int argc, char **argv);
+int cmd_tour(int argc, char **argv);
 int cmd_heap(int argc, char **argv);
 int cmd_layout(int argc, char **argv);
 int cmd_options(int argc, char **argv);
@@ -30,6 +31,7 @@ static const struct command commands[] = {
     {"run", "run a program under lucid", cmd_run},
     {"layout", "show a process's address space and its program break", cmd_layout},
     {"heap", "list the blocks of a heap", cmd_heap},
+    {"tour", "show step by step what malloc does", cmd_tour},
     {"map", "draw a heap", cmd_map},
     {"check", "verify every rule of a heap", cmd_check},
     {"find", "tell which blocks contain a value or a text", cmd_find},

@@ -109,6 +109,12 @@ bool launch_find_function(pid_t pid, const char *function, uint64_t *address) {
     if (main_image != NULL) {
         found = image_symbol(&target, main_image, function, address);
     }
+    // The loader asks a preloaded library before the others: malloc is lucid's, not the C library's.
+    for (size_t i = 0; i < images.count && !found; i++) {
+        uint64_t root = 0;
+        found = image_dynamic_symbol(&target, &images.list[i], "lucid_root", &root) &&
+                image_symbol(&target, &images.list[i], function, address);
+    }
     for (size_t i = 0; i < images.count && !found; i++) {
         found = image_symbol(&target, &images.list[i], function, address);
     }

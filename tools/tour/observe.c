@@ -1,0 +1,213 @@
+#include "observe.h"
+
+#include "util/human.h"
+#include "util/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_row(struct observation *seen, uint64_t address, uint64_t size, const char *state,
+                    uint64_t size_word) {
+    if (seen->row_count == OBSERVED_ROWS) {
+        return;
+    }
+    struct observed_row *row = &seen->rows[seen->row_count++];
+    *row = (struct observed_row){.address = address, .size = size, .size_word = size_word};
+    snprintf(row->state, sizeof(row->state), "%s", state);
+}
+
+// The block itself and the rows around it.
+static void rows_of_lucid(struct observation *seen, struct snapshot *snapshot) {
+    struct rows rows;
+    struct row row;
+    struct row before = {0};
+    bool has_before = false;
+    rows_begin(&rows, snapshot);
+    while (rows_next(&rows, &row)) {
+        bool here = seen->pointer != 0 && seen->pointer - row.address < row.size;
+        if (row.kind == ROW_TOP) {
+            seen->top = (struct observed_row){.address = row.address, .size = row.size};
+            snprintf(seen->top.state, sizeof(seen->top.state), "top");
+        } else if (here || seen->row_count > 0) {
+            if (seen->row_count == 0 && has_before) {
+                add_row(seen, before.address, before.size, row_name(&before), 0);
+            }
+            if (seen->row_count < 4) {
+                add_row(seen, row.address, row.size, row_name(&row), 0);
+            }
+        }
+        before = row;
+        has_before = row.kind != ROW_TOP;
+    }
+    for (size_t i = 0; i < snapshot->heap_count; i++) {
+        for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+            seen->cached += snapshot->heaps[i].count[class];
+        }
+    }
+}
+
+static void observe_lucid(struct observation *seen, struct target *target,
+                          const struct root_places *places) {
+    struct snapshot *snapshot = memory_take(sizeof(*snapshot));
+    if (snapshot_take(snapshot, target, places, &places->list[0])) {
+        seen->has_heap = true;
+        rows_of_lucid(seen, snapshot);
+    } else if (snapshot->reader.fault != READER_UNUSED) {
+        snapshot_say_fault(snapshot);
+    }
+    snapshot_free(snapshot);
+    free(snapshot);
+}
+
+static void observe_glibc(struct observation *seen, const struct target *target) {
+    struct glibc_walk walk;
+    if (!glibc_walk_heap(&walk, target)) {
+        return; // before the first malloc there is none
+    }
+    seen->has_heap = true;
+    seen->cached = walk.tcache_count;
+    for (size_t i = 0; i < walk.count; i++) {
+        const struct glibc_chunk *chunk = &walk.chunks[i];
+        const char *state = chunk->top      ? "top"
+                            : chunk->tcache ? "tcache"
+                                            : block_state_names[chunk->state];
+        uint64_t word = chunk->size | chunk->flags;
+        if (chunk->top) {
+            seen->top = (struct observed_row){
+                .address = chunk->address, .size = chunk->size, .size_word = word};
+            snprintf(seen->top.state, sizeof(seen->top.state), "top");
+        } else {
+            add_row(seen, chunk->address, chunk->size, state, word);
+        }
+    }
+    glibc_walk_free(&walk);
+}
+
+static void observe_region(struct observation *seen, const struct target *target) {
+    const struct region *region = regions_find(&target->regions, seen->pointer);
+    if (region != NULL) {
+        seen->region_start = region->start;
+        seen->region_end = region->end;
+        snprintf(seen->region_name, sizeof(seen->region_name), "%s",
+                 region->name[0] != 0 ? region->name : "anonymous");
+    }
+}
+
+bool observe(struct observation *seen, pid_t pid, uint64_t pointer) {
+    struct target target = {.memory_fd = -1};
+    struct images images;
+    struct process process;
+    struct root_places places;
+    memset(seen, 0, sizeof(*seen));
+    seen->pid = pid;
+    seen->pointer = pointer;
+    if (!target_open_live(&target, pid)) {
+        return false;
+    }
+    if (!target.memory_readable) {
+        say("%s", target.obstacle);
+        target_close(&target);
+        return false;
+    }
+    target_list_threads(&target);
+    process_read(&process, &target);
+    images_find(&images, &target);
+    break_read(&seen->map, &target, &process, &images);
+    locate_roots(&places, &target);
+    seen->allocator = places.count > 0 ? "lucid" : "glibc";
+    seen->words_at = pointer - 8;
+    seen->has_words =
+        pointer != 0 && view_read(&target.view, seen->words_at, seen->words, sizeof(seen->words));
+    observe_region(seen, &target);
+    if (places.count > 0) {
+        observe_lucid(seen, &target, &places);
+    } else {
+        observe_glibc(seen, &target);
+    }
+    images_free(&images);
+    target_close(&target);
+    return true;
+}
+
+// ---- showing --------------------------------------------------------------------------------------
+
+static void print_row(struct out *out, const struct observed_row *row, uint64_t pointer) {
+    bool here = pointer != 0 && pointer - row->address < row->size;
+    out_format(out, "   %s 0x%-16llx %12llu  %-9s", here ? ">" : " ",
+               (unsigned long long)row->address, (unsigned long long)row->size, row->state);
+    if (row->size_word != 0) {
+        out_format(out, " (size word 0x%llx)", (unsigned long long)row->size_word);
+    }
+    out_char(out, '\n');
+}
+
+void observation_print(const struct observation *seen, struct out *out) {
+    char bytes[COUNT_TEXT];
+    if (seen->map.now.by != KNOWN_NOT) {
+        out_format(out, "    break from 0x%llx to sbrk(0) = 0x%llx: %s bytes from brk\n",
+                   (unsigned long long)seen->map.start.address,
+                   (unsigned long long)seen->map.now.address,
+                   human_count(bytes, seen->map.allocated));
+    }
+    if (seen->has_words) {
+        out_format(out, "    x/12wx 0x%llx\n", (unsigned long long)seen->words_at);
+        human_words(out, seen->words_at, seen->words, sizeof(seen->words));
+    } else if (seen->pointer != 0) {
+        out_format(out, "    nothing is mapped at 0x%llx, in front of the pointer\n",
+                   (unsigned long long)seen->words_at);
+    }
+    for (size_t i = 0; i < seen->row_count; i++) {
+        print_row(out, &seen->rows[i], seen->pointer);
+    }
+    if (seen->top.size != 0) {
+        print_row(out, &seen->top, 0);
+    }
+}
+
+static void json_row(struct json *json, const char *key, const struct observed_row *row) {
+    json_open_object(json, key);
+    json_address(json, "address", row->address);
+    json_number(json, "size", row->size);
+    json_string(json, "state", row->state);
+    if (row->size_word != 0) {
+        json_address(json, "size_word", row->size_word);
+    }
+    json_close_object(json);
+}
+
+void observation_json(const struct observation *seen, struct json *json) {
+    json_string(json, "allocator", seen->allocator);
+    json_number(json, "pid", (uint64_t)seen->pid);
+    json_address(json, "break_start", seen->map.start.address);
+    json_address(json, "break_now", seen->map.now.address);
+    json_number(json, "allocated", seen->map.allocated);
+    json_address(json, "etext", seen->map.etext.address);
+    json_address(json, "edata", seen->map.edata.address);
+    json_address(json, "end", seen->map.end.address);
+    json_number(json, "cached", seen->cached);
+    if (seen->pointer != 0) {
+        json_address(json, "pointer", seen->pointer);
+        json_string(json, "region", seen->region_name);
+        json_address(json, "region_start", seen->region_start);
+        json_address(json, "region_end", seen->region_end);
+    }
+    if (seen->has_words) {
+        json_address(json, "words_at", seen->words_at);
+        json_open_array(json, "words");
+        for (size_t i = 0; i < OBSERVED_WORDS; i++) {
+            char text[16];
+            snprintf(text, sizeof(text), "0x%08x", seen->words[i]);
+            json_string(json, NULL, text);
+        }
+        json_close_array(json);
+    }
+    json_open_array(json, "blocks");
+    for (size_t i = 0; i < seen->row_count; i++) {
+        json_row(json, NULL, &seen->rows[i]);
+    }
+    json_close_array(json);
+    if (seen->top.size != 0) {
+        json_row(json, "top", &seen->top);
+    }
+}
