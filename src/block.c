@@ -36,7 +36,9 @@ static struct block small_block(uint32_t head, const void *pointer, const char *
     if (index >= atomic_load_explicit(&span->carved, memory_order_relaxed)) {
         panic_misuse(function, "pointer to a block never handed out", pointer);
     }
-    const char *free_again = function[0] == 'f' ? "double free of" : "use of the free block";
+    // realloc and malloc_usable_size look at a block; all others end it.
+    bool looks = function[0] == 'r' || function[0] == 'm';
+    const char *free_again = looks ? "use of the free block" : "double free of";
     if (span_is_free(span, index)) {
         panic_misuse(function, free_again, pointer);
     }
