@@ -52,7 +52,9 @@ static bool bin_resize(struct heap *heap, unsigned class, unsigned wanted) {
 
 static bool bin_begin(struct heap *heap, unsigned class) {
     unsigned limit = capacity_limit(class);
-    return bin_resize(heap, class, BIN_SLOTS_MIN < limit ? BIN_SLOTS_MIN : limit);
+    unsigned first = sizeclass_size(class) <= 256 ? BIN_SLOTS_MIN : BIN_SLOTS_MIN / 2;
+    heap->last_event[class] = heap->events++ - BIN_BUSY_EVENTS - 1;
+    return bin_resize(heap, class, first < limit ? first : limit);
 }
 
 // A bin that ran empty or full is worth enlarging only if it did so a moment ago too. The clock
@@ -64,12 +66,12 @@ static bool is_busy(struct heap *heap, unsigned class) {
     return pause <= BIN_BUSY_EVENTS;
 }
 
-// Doubles a busy bin. False: it stays as it is.
+// Doubles a bin. False: it stays as it is.
 static bool bin_grow(struct heap *heap, unsigned class) {
     unsigned old = heap->capacity[class];
     unsigned limit = capacity_limit(class);
     unsigned wanted = old * 2 + 1 < limit ? old * 2 + 1 : limit;
-    return is_busy(heap, class) && wanted > old && bin_resize(heap, class, wanted);
+    return wanted > old && bin_resize(heap, class, wanted);
 }
 
 // Fills from spans until a quarter of the bin is there, or fresh blocks had to be carved: more
@@ -95,16 +97,27 @@ static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned wan
     return taken;
 }
 
+// A thread that takes blocks of a class only now and then lets the span go in between, so that
+// all such threads share one.
+static void let_go_unless(bool busy, struct heap *heap, unsigned class) {
+    uint32_t head = heap->held[class];
+    if (head != 0 && !busy && !os_single_threaded()) {
+        heap->held[class] = 0;
+        span_release(head);
+    }
+}
+
 void *bin_refill(struct heap *heap, unsigned class) {
-    if (heap->capacity[class] == 0) {
-        if (!bin_begin(heap, class)) {
-            return span_take_one(class);
-        }
-    } else {
+    if (heap->capacity[class] == 0 && !bin_begin(heap, class)) {
+        return span_take_one(class);
+    }
+    bool busy = is_busy(heap, class);
+    if (busy) {
         (void)bin_grow(heap, class);
     }
     unsigned want = (heap->capacity[class] + 1u) / 2;
     unsigned taken = fill(heap, class, heap->slots[class] + 1, want);
+    let_go_unless(busy, heap, class);
     heap->counters.refills++;
     heap->counters.refill_blocks += taken;
     if (taken == 0) {
@@ -132,8 +145,8 @@ static void flush_oldest(struct heap *heap, unsigned class, unsigned count, cons
 }
 
 bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
-    bool grown = heap->capacity[class] == 0 ? bin_begin(heap, class) : bin_grow(heap, class);
-    if (grown) {
+    if (heap->capacity[class] == 0 ? bin_begin(heap, class)
+                                   : is_busy(heap, class) && bin_grow(heap, class)) {
         return true;
     }
     unsigned count = bin_count(heap, class);
