@@ -1,6 +1,7 @@
 #include "alloc.h"
 
 #include "bin.h"
+#include "event.h"
 #include "export.h"
 #include "fork.h"
 #include "heap.h"
@@ -43,24 +44,33 @@ static inline void *pop_medium(size_t size) {
     return block;
 }
 
-static NOINLINE void *alloc_cold(size_t size) {
-    void *block = NULL;
-    if (init_ready()) {
-        fork_check();
-        if (size <= SMALL_MAX) {
-            block = small_new(sizeclass_of(size == 0 ? 1 : size));
-        } else {
-            block = large_new(size, BLOCK_ALIGN, false);
-        }
+// Every way to a block but the fast ones ends here. pre: init_ready(), size is no more than
+// PTRDIFF_MAX unless the alignment is BLOCK_ALIGN.
+static inline void *any_new(size_t size, size_t alignment, bool zero) {
+    fork_check();
+    unsigned class = 0;
+    if (size <= SMALL_MAX) {
+        class = alignment <= BLOCK_ALIGN ? sizeclass_of(size == 0 ? 1 : size)
+                                         : sizeclass_aligned(size, alignment);
     }
+    void *block =
+        class != 0 ? small_new(class) : large_new(size == 0 ? 1 : size, alignment, zero);
+    if (likely(block != NULL)) {
+        event_raise(EVENT_ALLOC, block, size, class, 1);
+    }
+    return block;
+}
+
+static NOINLINE void *alloc_cold(size_t size) {
+    void *block = init_ready() ? any_new(size, BLOCK_ALIGN, false) : NULL;
     if (unlikely(block == NULL)) {
         errno = ENOMEM;
     }
     return block;
 }
 
-NOINLINE void *alloc_empty(const struct bin *bin) {
-    return alloc_cold((size_t)((const char *)bin - (const char *)heap_self));
+NOINLINE void *alloc_empty(size_t size) {
+    return alloc_cold(size);
 }
 
 NOINLINE void *alloc_slow(size_t size) {
@@ -78,11 +88,7 @@ void *alloc_zeroed(size_t size) {
         void *block = alloc_fast(size);
         return block != NULL ? memset(block, 0, size) : NULL;
     }
-    void *block = NULL;
-    if (init_ready()) {
-        fork_check();
-        block = large_new(size, BLOCK_ALIGN, true);
-    }
+    void *block = init_ready() ? any_new(size, BLOCK_ALIGN, true) : NULL;
     if (block == NULL) {
         errno = ENOMEM;
     }
@@ -95,9 +101,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
     }
     void *block = NULL;
     if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX && init_ready()) {
-        fork_check();
-        unsigned class = size <= SMALL_MAX ? sizeclass_aligned(size, alignment) : 0;
-        block = class != 0 ? small_new(class) : large_new(size == 0 ? 1 : size, alignment, false);
+        block = any_new(size, alignment, false);
     }
     if (block == NULL) {
         errno = ENOMEM;

@@ -11,15 +11,23 @@
 // ENOMEM).
 void *alloc_slow(size_t size);
 
-// The same for a size up to TINY_MAX that led to this empty bin: the bin tells the size's class,
-// and the fast path need not keep the size until here.
-void *alloc_empty(const struct bin *bin);
+// The same for a size up to TINY_MAX whose bin is empty.
+void *alloc_empty(size_t size);
 
 // A block aligned to `alignment`, a power of two. NULL and ENOMEM: no memory.
 void *alloc_aligned(size_t alignment, size_t size);
 
 // Zeroed memory. NULL and ENOMEM: no memory.
 void *alloc_zeroed(size_t size);
+
+// Keeps the bin out of the registers of argument and result: the size is then still there when
+// the slow path wants it, and the block is where it is to be returned, for no instruction more.
+ALWAYS_INLINE struct bin *bin_aside(struct bin *bin) {
+#ifdef __x86_64__
+    __asm__("" : "+d"(bin));
+#endif
+    return bin;
+}
 
 ALWAYS_INLINE void *alloc_fast(size_t size) {
     if (unlikely(size > TINY_MAX)) {
@@ -28,10 +36,10 @@ ALWAYS_INLINE void *alloc_fast(size_t size) {
     // The bin of class (size + 15) / 16 is that many bins away, and a bin is 16 bytes long.
     // Size 0 leads to class 0, whose bin is always empty.
     size_t offset = (size + BLOCK_ALIGN - 1) & ~(size_t)(BLOCK_ALIGN - 1);
-    struct bin *bin = (struct bin *)((char *)heap_self + offset);
+    struct bin *bin = bin_aside((struct bin *)((char *)heap_self + offset));
     void *block = bin->top[-1];
     if (unlikely(block == NULL)) {
-        return alloc_empty(bin);
+        return alloc_empty(size);
     }
     bin_step(bin, -1);
     *block_mark(block) = 0;

@@ -1,5 +1,6 @@
 #include "bin.h"
 
+#include "event.h"
 #include "meta.h"
 #include "os/os.h"
 #include "root.h"
@@ -123,6 +124,7 @@ void *bin_refill(struct heap *heap, unsigned class) {
     if (taken == 0) {
         return NULL;
     }
+    event_raise(EVENT_REFILL, heap->slots[class], taken * sizeclass_size(class), class, taken);
     heap->bins[class].top = heap->slots[class] + taken; // one of them is the caller's
     return heap->slots[class][taken];
 }
@@ -142,6 +144,7 @@ static void flush_oldest(struct heap *heap, unsigned class, unsigned count, cons
     heap->flush_count = 0;
     heap->counters.flushes++;
     heap->counters.flush_blocks += count;
+    event_raise(EVENT_FLUSH, slots, count * sizeclass_size(class), class, count);
 }
 
 bool bin_make_room(struct heap *heap, unsigned class, const char *function) {

@@ -9,7 +9,7 @@
 // Runs in the child of fork(), not of _Fork() or a bare clone. Only notes which heap lives on:
 // most children call exec soon and never need more.
 static void child(void) {
-    root.live.fork_page->forker = heap_self;
+    root.live.fork_page->forker = heap_mine();
     atomic_store(&root.live.fork_page->known, 0); // in case the page is none that is wiped
 }
 

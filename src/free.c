@@ -1,6 +1,7 @@
 #include "free.h"
 
 #include "bin.h"
+#include "event.h"
 #include "export.h"
 #include "fork.h"
 #include "heap.h"
@@ -31,6 +32,7 @@ NOINLINE void free_slow(void *pointer, const char *function) {
     }
     fork_check();
     struct block block = block_of(pointer, function);
+    event_raise(EVENT_FREE, pointer, block.size, block.class, 1);
     if (block.kind == BLOCK_SMALL) {
         small_free(pointer, block.class, function);
     } else {

@@ -16,6 +16,7 @@ static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec
 
 static void heap_retire(struct heap *heap) {
     heap_self = heap_of_nobody();
+    heap_hidden = NULL;
     struct fork_page *page = root.live.fork_page;
     if (page != NULL && atomic_load(&page->known) == 0) {
         // The child of a fork ends its only thread before anything was rebuilt: whoever rebuilds
@@ -104,8 +105,8 @@ static struct heap *record_make(uint32_t tid) {
 }
 
 void heap_verify(void) {
-    if (heap_self != heap_of_nobody()) {
-        bin_empty_all(heap_self, "exit");
+    if (heap_mine() != heap_of_nobody()) {
+        bin_empty_all(heap_mine(), "exit");
     }
 }
 
@@ -117,6 +118,9 @@ struct heap *heap_get(void) {
     struct heap *heap = heap_self;
     if (likely(heap != heap_of_nobody())) {
         return heap;
+    }
+    if (heap_hidden != NULL) {
+        return heap_hidden;
     }
     if (exit_rounds >= EXIT_ROUNDS) {
         return NULL;
@@ -130,7 +134,11 @@ struct heap *heap_get(void) {
         return NULL;
     }
     heap->thread = os_thread_self();
-    heap_self = heap; // before the hook: setting it up may call malloc
+    if (root.live.watch & WATCH_CALLS) {
+        heap_hidden = heap;
+    } else {
+        heap_self = heap; // before the hook: setting it up may call malloc
+    }
     // The process's only thread ends with the process.
     if (tid != 0 && !os_on_thread_exit(exit_hook, heap)) {
         // Nobody would give this heap back: the thread does without.
@@ -144,8 +152,8 @@ struct heap *heap_get(void) {
 // The thread that comes here first may be one that the child made, while the one that forked has
 // not left its fast paths yet; if that one is not known, every heap is treated as if it were its.
 void heap_after_fork(struct heap *forker) {
-    if (forker == NULL && heap_self != heap_of_nobody()) {
-        forker = heap_self;
+    if (forker == NULL && heap_mine() != heap_of_nobody()) {
+        forker = heap_mine();
     }
     atomic_store(&root.live.heap_lock, 0);
     root.live.heaps_free = NULL;

@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "arena.h"
+#include "counters.h"
 #include "fork.h"
 #include "heap.h"
 #include "options.h"
@@ -29,6 +30,9 @@ static bool init_locked(void) {
     }
     const char *text = os_is_secure() ? NULL : os_environment("LUCID_OPTIONS");
     options_read(&root.live.options, text, complain);
+    if (root.live.options.value[OPTION_EVENTS]) {
+        counters_begin();
+    }
     // If the kernel refuses, the page stays writable: less protection, no less function.
     (void)os_make_readonly(&root.fixed, sizeof(root.fixed));
     atomic_store_explicit(&root.live.ready, 1, memory_order_release);

@@ -1,6 +1,7 @@
 #include "large.h"
 
 #include "arena.h"
+#include "event.h"
 #include "mapping.h"
 #include "options.h"
 #include "os/os.h"
@@ -36,6 +37,7 @@ static void *run_new(size_t size, size_t alignment, bool zero) {
     run_at(head)->size = size;
     run_at(head)->birth = (uint32_t)os_now_ms();
     run_store(head, RUN_LARGE, units_for(size));
+    event_raise(EVENT_LARGE_MADE, (void *)unit_address(head), size, 0, 1);
     return (void *)unit_address(head);
 }
 
@@ -60,6 +62,7 @@ void large_free(void *pointer, const struct block *block, const char *function) 
     if (!arena_free_large(block->head)) {
         panic_misuse(function, "double free of", pointer);
     }
+    event_raise(EVENT_LARGE_GONE, pointer, block->size, 0, 1);
     purge_after_free();
 }
 

@@ -151,6 +151,35 @@ struct pool {
     uint64_t purges;
 };
 
+// What an observer can be told (event.h). The numbers are part of the layout.
+enum event_kind {
+    EVENT_ALLOC,  // a call that returned a block; needs every call
+    EVENT_FREE,   // a block given back; needs every call
+    EVENT_RESIZE, // realloc changed a block's size in place
+    EVENT_SPAN_MADE,
+    EVENT_SPAN_GONE,
+    EVENT_LARGE_MADE,
+    EVENT_LARGE_GONE,
+    EVENT_MAPPING_MADE,
+    EVENT_MAPPING_GONE,
+    EVENT_REFILL, // blocks moved from spans into a bin
+    EVENT_FLUSH,  // blocks moved from a bin back to spans
+    EVENT_KINDS,
+};
+
+// Bits of root.live.watch: 1 << kind for every event that an observer wants, and these.
+#define WATCH_CALLS ((uint32_t)1 << 30)  // no thread's bins serve malloc and free directly
+#define WATCH_HARDEN ((uint32_t)1 << 31) // hardened mode (harden.h)
+
+// What the observer `counters` counts.
+struct event_counts {
+    uint64_t times[EVENT_KINDS];
+    uint64_t bytes[EVENT_KINDS];
+    uint64_t blocks[EVENT_KINDS];
+    uint64_t allocs[CLASS_COUNT]; // by class; large blocks and mappings are class 0
+    uint64_t frees[CLASS_COUNT];
+};
+
 // Values of the options by number (options.h), and where each came from.
 #define OPTION_ROOM 32u
 
@@ -228,6 +257,8 @@ struct root_live {
     _Atomic uint32_t meta_lock;
     struct option_values options;
     struct fork_page *fork_page; // NULL while the process has had one thread only
+    uint32_t watch;               // WATCH_ bits; does not change once `ready`
+    struct event_counts *counts;  // NULL: the option `events` is off
     _Atomic uint32_t init_lock;
     _Atomic uint32_t ready;         // 1 once the first allocation has set everything up
     void *empty_slot;               // always NULL: what lies below the top of the bins of nobody

@@ -1,5 +1,6 @@
 #include "mapping.h"
 
+#include "event.h"
 #include "os/os.h"
 #include "root.h"
 
@@ -133,6 +134,7 @@ void *mapping_new(size_t size, size_t alignment) {
         (void)os_unmap((void *)start, end - start);
         return NULL;
     }
+    event_raise(EVENT_MAPPING_MADE, (void *)address, size, 0, 1);
     return (void *)address;
 }
 
@@ -156,6 +158,7 @@ bool mapping_free(const void *block) {
         // Out of mappings: at least its memory goes back. The address space stays used.
         (void)os_purge((void *)mapping.start, mapping.length);
     }
+    event_raise(EVENT_MAPPING_GONE, block, mapping.asked, 0, 1);
     return true;
 }
 

@@ -14,6 +14,8 @@ const struct option_row option_table[OPTION_COUNT] = {
                           "how long memory stays free before it is given back"},
     [OPTION_SUMMARY] = {"summary", OPTION_BOOL, 0, 0, 1,
                         "print a short account of the heap when the program ends"},
+    [OPTION_EVENTS] = {"events", OPTION_BOOL, 0, 0, 1,
+                       "count every call and event, and print the counts when the program ends"},
 };
 
 _Static_assert(OPTION_COUNT <= OPTION_ROOM, "the layout has room for every option");

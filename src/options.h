@@ -11,6 +11,7 @@ enum option {
     OPTION_PURGE,
     OPTION_PURGE_AGE,
     OPTION_SUMMARY,
+    OPTION_EVENTS,
     OPTION_COUNT,
 };
 

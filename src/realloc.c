@@ -1,5 +1,6 @@
 // realloc, reallocarray and malloc_usable_size.
 #include "alloc.h"
+#include "event.h"
 #include "export.h"
 #include "fork.h"
 #include "free.h"
@@ -38,11 +39,13 @@ static void *resize(void *pointer, size_t size) {
     }
     if (block.kind == BLOCK_SMALL) {
         if (stays(&block, size)) {
+            event_raise(EVENT_RESIZE, pointer, size, block.class, 1);
             return pointer;
         }
     } else {
         void *resized = large_resize(pointer, &block, size);
         if (resized != NULL) {
+            event_raise(EVENT_RESIZE, resized, size, 0, 1);
             return resized;
         }
     }

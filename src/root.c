@@ -53,3 +53,4 @@ struct lucid_root root = {
 extern struct lucid_root lucid_root __attribute__((alias("root"), visibility("default")));
 
 _Thread_local struct heap *heap_self = (struct heap *)root.live.nobody;
+_Thread_local struct heap *heap_hidden;

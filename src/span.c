@@ -1,6 +1,7 @@
 #include "span.h"
 
 #include "arena.h"
+#include "event.h"
 #include "os/os.h"
 #include "panic.h"
 #include "root.h"
@@ -64,6 +65,7 @@ static uint32_t span_create(unsigned class) {
         root.fixed.units[head + i].bin = (uint16_t)(class * sizeof(struct bin));
     }
     (void)__atomic_fetch_add(&list_of(class)->spans, 1, __ATOMIC_RELAXED);
+    event_raise(EVENT_SPAN_MADE, (void *)unit_address(head), row->units * UNIT_SIZE, class, 1);
     return head;
 }
 
@@ -75,6 +77,7 @@ static void span_destroy(uint32_t head) {
     (void)__atomic_fetch_sub(&list_of(span->class)->spans, 1, __ATOMIC_RELAXED);
     size_t touched = (size_t)atomic_load_explicit(&span->carved, memory_order_relaxed) * row->size;
     uint32_t dirty = (uint32_t)((touched + UNIT_SIZE - 1) >> UNIT_SHIFT);
+    event_raise(EVENT_SPAN_GONE, (void *)unit_address(head), row->units * UNIT_SIZE, span->class, 1);
     // What was dirty when the span was made may still be so beyond what it carved.
     arena_give(head, span->dirty > 0 ? row->units : dirty);
 }
