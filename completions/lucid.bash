@@ -38,11 +38,11 @@ _lucid_options()
     echo --help
 }
 
-# What a command works on: a program for run and bench, else the number of a process or a core.
+# What a command works on: a program for run, bench and tour, else the number of a process or a core.
 _lucid_argument()
 {
     case $1 in
-        run | bench) mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
+        run | bench | tour) mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
         options) ;;
         *)
             local processes=(/proc/[0-9]*)

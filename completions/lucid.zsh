@@ -29,7 +29,7 @@ _lucid() {
         _describe -t options 'option' options
     else
         case $command in
-            (run|bench) _command_names -e ;;
+            (run|bench|tour) _command_names -e ;;
             (options) ;;
             (verify) _pids ;;
             (*) _alternative 'processes:process:_pids' 'files:core:_files' ;;
