@@ -261,6 +261,8 @@ bool snapshot_take(struct snapshot *snapshot, struct target *target, const struc
         done = take_once(snapshot, all);
     }
     snapshot->nanoseconds = target_clock() - start;
+    // Read last, the regions are those of the copied tables or later ones.
+    target_regions(target, false);
     return done;
 }
 

@@ -1,0 +1,629 @@
+"""Reading heaps: the answers are what the program itself knows, from whatever the heap is read."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import time
+
+from onetest import BUILD, LIBRARY, LUCID, SOURCE, main
+from target import SUBJECT, ReaderCase
+
+NOBODY = 65534
+
+
+class Reader(ReaderCase):
+    # ---- the commands on a living process ----------------------------------------------------
+
+    def test_heap_lists_the_blocks(self):
+        subject = self.start("demo")
+        heap = self.check_demo(subject)
+        self.assertEqual(heap["target"]["pid"], subject.pid)
+        self.assertEqual(heap["target"]["mode"], "live")
+        self.assertEqual(heap["blocks_not_shown"], 0)
+        addresses = [int(block["address"], 16) for block in heap["blocks"]]
+        self.assertEqual(addresses, sorted(addresses))
+        for block in heap["blocks"]:
+            self.assertRegex(block["address"], "^0x[0-9a-f]+$")
+        self.finish(subject)
+
+    def test_heap_filters(self):
+        subject = self.start("demo")
+        cached = self.ask("heap", "--state", "cached", subject.pid)["blocks"]
+        self.assertTrue(cached)
+        self.assertEqual({block["state"] for block in cached}, {"cached"})
+        sixteen = self.ask("heap", "--class", 16, subject.pid)["blocks"]
+        self.assertEqual({block["size"] for block in sixteen}, {16})
+        large = self.ask("heap", "--min", "1M", subject.pid)["blocks"]
+        self.assertEqual([int(block["address"], 16) for block in large],
+                         [subject.address("mapping")])
+        self.refuse("heap", "--class", 17, subject.pid, says="gets a block of 32", code=64)
+
+    def test_heap_limit_is_told(self):
+        subject = self.start("many", 5000, 40)
+        heap = self.ask("heap", "--limit", 10, subject.pid)
+        self.assertEqual(len(heap["blocks"]), 10)
+        self.assertGreater(heap["blocks_not_shown"], 4980)
+        text = self.lucid("heap", "--limit", 10, subject.pid).stdout
+        self.assertIn("more rows are not shown", text)
+        self.assertRegex(text, r"\d+  top\n")
+
+    def test_many_blocks_are_all_there(self):
+        count = 1000000
+        subject = self.start("many", count, 16)
+        start = time.monotonic()
+        heap = self.ask("heap", subject.pid)
+        print(f"{count} blocks in {time.monotonic() - start:.2f} s, JSON parsed")
+        used = [b for b in heap["blocks"] if b["state"] == "used" and b["size"] == 16]
+        self.assertGreaterEqual(len(used), count)
+        self.assertLess(len(used), count + 100)
+        self.assertEqual(heap["summary"]["used"]["blocks"],
+                         len([b for b in heap["blocks"] if b["state"] == "used"]))
+
+    def test_block_shows_owner_and_neighbours(self):
+        subject = self.start("demo")
+        a, b = subject.address("a"), subject.address("b")
+        answer = self.ask("block", subject.pid, hex(b + 5), "-C", "1", "--refs")
+        self.assertEqual(int(answer["block"]["address"], 16), b)
+        self.assertEqual(answer["offset"], 5)
+        self.assertEqual(answer["page"], "resident")
+        self.assertEqual(bytes.fromhex(answer["contents"])[:15], b"B" * 15)
+        self.assertIn(a, [int(row["address"], 16) for row in answer["around"]])
+        self.assertIn(subject.address("pointer") + 3 * 8,
+                      [int(at, 16) for at in answer["references"]])
+        text = self.lucid("block", subject.pid, hex(a)).stdout
+        self.assertIn(f"{a:#x}:\t0x41414141\t0x41414141\t0x00004141", text)
+
+    def test_block_that_is_none(self):
+        subject = self.start("demo")
+        self.refuse("block", subject.pid, "0x10", says=["0x10 is in no block", "lucid layout"],
+                    code=1)
+        self.refuse("block", subject.pid, "ten", says="ten is not an address", code=64)
+        top = self.ask("heap", subject.pid)["top"]["address"]
+        self.assertEqual(self.ask("block", subject.pid, top)["block"]["kind"], "top")
+
+    def test_find_value_and_string(self):
+        subject = self.start("demo")
+        found = self.ask("find", subject.pid, subject.facts["b"])["found"]
+        self.assertIn(subject.address("pointer"), [int(at["address"], 16) for at in found])
+        found = self.ask("find", "--string", "B" * 15, subject.pid)["found"]
+        self.assertEqual([int(at["address"], 16) for at in found], [subject.address("b")])
+        self.lucid("find", "--string", "certainly not in there", subject.pid, code=1)
+        self.refuse("find", subject.pid, says="either a VALUE or --string", code=64)
+
+    def test_arena_adds_up(self):
+        subject = self.start("busy", 2, 1500)
+        arena = self.ask("arena", "--freeze", subject.pid)["arena"]
+        parts = ("span_bytes", "large_bytes", "pool_bytes", "foreign_bytes", "moving_bytes",
+                 "top_bytes")
+        self.assertEqual(sum(arena[part] for part in parts),
+                         int(arena["end"], 16) - int(arena["start"], 16))
+        small = ("used_bytes", "cached_bytes", "free_bytes", "uncarved_bytes", "tail_bytes")
+        self.assertEqual(sum(arena[part] for part in small), arena["span_bytes"])
+
+    def test_bins_agree_with_heap(self):
+        subject = self.start("demo")
+        heap = self.ask("heap", subject.pid)
+        for row in self.ask("bins", subject.pid)["classes"]:
+            of_class = [b for b in heap["blocks"] if b.get("class") == row["class"]]
+            for state in ("used", "cached", "free"):
+                self.assertEqual(row[state], len([b for b in of_class if b["state"] == state]))
+            self.assertEqual(row["blocks"], len(of_class) + row["uncarved"])
+
+    def test_map_and_picture(self):
+        subject = self.start("many", 20000, 100)
+        cells = self.ask("map", subject.pid)
+        live = sum(cell["live"] for cell in cells["cells"])
+        summary = self.ask("heap", subject.pid)["summary"]
+        mappings = [b for b in self.ask("heap", subject.pid)["blocks"] if b.get("kind") == "mapping"]
+        self.assertEqual(live, summary["used"]["bytes"] - sum(b["size"] for b in mappings))
+        self.assertIn("one cell", self.lucid("map", subject.pid).stdout)
+        picture = self.folder / "heap.svg"
+        self.lucid("map", "--svg", picture, subject.pid)
+        self.assertEqual(stat.S_IMODE(picture.stat().st_mode), 0o600)
+        self.assertEqual(picture.read_text().count("<title>"),
+                         picture.read_text().count("</title>"))
+        self.refuse("map", "--svg", "/nonexistent/x.svg", subject.pid, says="cannot be written")
+
+    def test_layout_of_lucid(self):
+        subject = self.start("demo")
+        layout = self.ask("layout", subject.pid)
+        self.assertEqual(int(layout["break"]["now"]["address"], 16), subject.address("break"))
+        allocated = layout["break"]["allocated"]
+        self.assertEqual(allocated, int(layout["break"]["now"]["address"], 16) -
+                         int(layout["break"]["start"]["address"], 16))
+        self.assertEqual(layout["break"]["lucid"] + layout["break"]["foreign"], allocated)
+        self.assertEqual(layout["break"]["gap"], int(layout["break"]["start"]["address"], 16) -
+                         int(layout["program"]["end"]["address"], 16))
+        self.assertIn("Allocated with brk:", self.lucid("layout", subject.pid).stdout)
+
+    def test_layout_agrees_with_the_kernel(self):
+        subject = self.start("demo", library=None)
+        layout = self.ask("layout", subject.pid)
+        with open(f"/proc/{subject.pid}/maps", encoding="ascii") as maps:
+            lines = [line.split()[0] for line in maps]
+        self.assertEqual([f"{int(m['start'], 16):08x}-{int(m['end'], 16):08x}"
+                          for m in layout["mappings"]], lines)
+        with open(f"/proc/{subject.pid}/stat", encoding="ascii") as stat_file:
+            fields = stat_file.read().rsplit(")", 1)[1].split()
+        self.assertEqual(int(layout["break"]["start"]["address"], 16), int(fields[44]))
+        symbols = self.succeed("nm", SUBJECT)
+        bias = int(layout["mappings"][0]["start"], 16)
+        for name, key in (("_edata", "edata"), ("_end", "end")):
+            value = int(re.search(rf"^([0-9a-f]+) \w {name}$", symbols, re.M).group(1), 16)
+            self.assertEqual(int(layout["program"][key]["address"], 16), bias + value)
+
+    # ---- glibc's heap ------------------------------------------------------------------------
+
+    def test_glibc_heap(self):
+        subject = self.start("demo", library=None)
+        blocks, heap = self.blocks(subject.pid)
+        self.assertEqual(heap["heap"]["allocator"], "glibc")
+        self.assertTrue(heap["heap"]["best_effort"])
+        first = heap["blocks"][0]
+        self.assertTrue(first["tcache"])
+        self.assertEqual(first["size_word"], "0x291")
+        a = blocks[subject.address("a")]
+        self.assertEqual((a["chunk_size"], a["size_word"], a["state"]), (32, "0x21", "used"))
+        self.assertEqual(int(heap["top"]["chunk"], 16) + heap["top"]["chunk_size"],
+                         subject.address("break"))
+        block = self.ask("block", subject.pid, subject.facts["b"])
+        self.assertEqual(block["block"]["size_word"], "0x21")
+        self.assertIn("best effort", self.lucid("arena", subject.pid).stdout)
+
+    # ---- forms of the library and the program ------------------------------------------------
+
+    def variant(self, name, *flags, source=None):
+        source = source or SOURCE / "tests" / "reader" / "subject.c"
+        program = self.folder / name
+        self.succeed("cc", "-O1", "-D_GNU_SOURCE", "-DLUCID_CHECKED=0", "-DLUCID_STRESS=0",
+                     "-I", SOURCE / "src", "-o", program, source, *flags, "-pthread")
+        return program
+
+    def test_stripped(self):
+        library = self.folder / "liblucid.so"
+        shutil.copy(LIBRARY, library)
+        program = self.folder / "subject"
+        shutil.copy(SUBJECT, program)
+        self.succeed("strip", "--strip-all", library)
+        self.succeed("strip", "--strip-all", program)
+        self.check_demo(self.start("demo", library=library, program=program))
+
+    def test_static(self):
+        program = self.variant("static", BUILD / "liblucid.a", "-static")
+        self.succeed("strip", "--strip-all", program)
+        heap = self.check_demo(self.start("demo", library=None, program=program))
+        self.assertEqual(heap["heap"]["found_by"], "ELF note")
+
+    def test_static_pie(self):
+        program = self.variant("static-pie", BUILD / "liblucid.a", "-static-pie", "-fPIE")
+        self.check_demo(self.start("demo", library=None, program=program))
+
+    def test_dlopened(self):
+        text = """
+            #include <dlfcn.h>
+            #include <stdio.h>
+            #include <unistd.h>
+            int main(int argc, char **argv) {
+                void *handle = dlopen(argv[argc - 1], RTLD_NOW | RTLD_LOCAL);
+                void *(*take)(size_t) = handle ? dlsym(handle, "lucid_malloc") : NULL;
+                if (!take) { puts(dlerror()); return 1; }
+                printf("ready block=%p\\n", take(40));
+                fflush(stdout);
+                char byte;
+                return (int)read(0, &byte, 1);
+            }"""
+        program = self.compile(text, "-ldl")
+        subject = self.start(LIBRARY, library=None, program=program)
+        blocks, _ = self.blocks(subject.pid)
+        self.assertEqual(blocks[subject.address("block")]["state"], "used")
+
+    def test_forked_child(self):
+        subject = self.start("fork")
+        self.assertNotEqual(subject.pid, subject.process.pid)
+        self.check_demo(subject)
+        self.lucid("check", subject.pid)
+
+    def test_two_heaps(self):
+        text = """
+            #include <dlfcn.h>
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <unistd.h>
+            int main(int argc, char **argv) {
+                void *handle = dlopen(argv[argc - 1], RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+                void *(*take)(size_t) = handle ? dlsym(handle, "lucid_malloc") : NULL;
+                printf("ready own=%p other=%p\\n", malloc(30), take ? take(3000) : NULL);
+                fflush(stdout);
+                char byte;
+                return (int)read(0, &byte, 1);
+            }"""
+        program = self.compile(text, BUILD / "liblucid.a", "-ldl", "-pthread")
+        subject = self.start(LIBRARY, library=None, program=program)
+        found = {}
+        for number in ("1", "2"):
+            blocks, heap = self.blocks("--root", number, subject.pid)
+            self.assertEqual(len(heap["heap"]["roots"]), 2)
+            for name in ("own", "other"):
+                if subject.address(name) in blocks:
+                    found[name] = number
+        self.assertEqual(set(found), {"own", "other"})
+        self.assertNotEqual(found["own"], found["other"])
+        self.refuse("heap", "--root", "3", subject.pid, says="2 lucid heaps", code=64)
+
+    def test_deleted_files(self):
+        library = self.folder / "liblucid.so"
+        shutil.copy(LIBRARY, library)
+        program = self.folder / "subject"
+        shutil.copy(SUBJECT, program)
+        subject = self.start("demo", library=library, program=program)
+        library.unlink()
+        program.unlink()
+        self.check_demo(subject)
+        layout = self.ask("layout", subject.pid)
+        self.assertEqual(layout["program"]["end"]["source"], "symbol")
+
+    def test_other_mount_namespace(self):
+        if os.geteuid() != 0 or self.run_command("unshare", "-m", "true").returncode != 0:
+            self.skipTest("no right to make a mount namespace")
+        inner = self.folder / "inner"
+        inner.mkdir()
+        shell = (f"mount -t tmpfs none {inner} && cp {SUBJECT} {inner}/subject && "
+                 f"cp {LIBRARY} {inner}/liblucid.so && "
+                 f"LD_PRELOAD={inner}/liblucid.so exec {inner}/subject demo")
+        subject = self.start(library=None, program="unshare", first=(),
+                             *("-m", "sh", "-c", shell))
+        self.assertFalse((inner / "subject").exists())
+        self.check_demo(subject)
+        layout = self.ask("layout", subject.pid)
+        self.assertEqual(layout["program"]["end"]["source"], "symbol")
+
+    def test_32_bit_is_refused(self):
+        source = self.write("p.s", ".globl _start\n_start: mov $29,%eax\nint $0x80\njmp _start\n")
+        program = self.folder / "p32"
+        built = self.run_command("cc", "-m32", "-nostdlib", "-static", "-o", program, source)
+        if built.returncode != 0:
+            self.skipTest("the compiler makes no 32-bit programs")
+        process = subprocess.Popen([program])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        time.sleep(0.1)
+        if process.poll() is not None:
+            self.skipTest("the kernel runs no 32-bit programs")
+        for command in ("layout", "heap"):
+            self.refuse(command, process.pid, says="32-bit")
+
+    # ---- permissions -------------------------------------------------------------------------
+
+    def as_nobody(self, *words):
+        # The build tree may lie where nobody else may look: the command is handed over by number.
+        command = self.folder / "lucid"
+        shutil.copy(LUCID, command)
+        command.chmod(0o755)
+        return self.run_command(command, *words, user=NOBODY, group=NOBODY)
+
+    def test_other_user_own_process(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another user")
+        library = self.folder / "liblucid.so"
+        program = self.folder / "subject"
+        shutil.copy(LIBRARY, library)
+        shutil.copy(SUBJECT, program)
+        subject = self.start("demo", library=library, program=program, user=NOBODY, group=NOBODY)
+        done = self.as_nobody("heap", "--json", subject.pid)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(subject.facts["a"], done.stdout)
+
+    def test_foreign_process_is_refused(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another user")
+        subject = self.start("demo")
+        done = self.as_nobody("heap", subject.pid)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("sudo", done.stderr)
+        self.assertIn(str(subject.pid), done.stderr)
+        done = self.as_nobody("layout", subject.pid)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("sudo", done.stderr)
+
+    # ---- cores -------------------------------------------------------------------------------
+
+    def gcore(self, subject):
+        self.succeed("gcore", "-o", self.folder / "core", subject.pid)
+        return self.folder / f"core.{subject.pid}"
+
+    def test_core_of_gcore(self):
+        subject = self.start("demo")
+        core = self.gcore(subject)
+        heap = self.check_demo(subject, core)
+        self.assertEqual(heap["target"]["mode"], "core")
+        self.lucid("check", core)
+        block = self.ask("block", core, subject.facts["a"])
+        self.assertEqual(bytes.fromhex(block["contents"])[:10], b"A" * 10)
+        layout = self.ask("layout", core)
+        self.assertEqual(int(layout["break"]["now"]["address"], 16), subject.address("break"))
+
+    def test_core_of_the_kernel(self):
+        with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
+            if pattern.read().strip() != "core":
+                self.skipTest("cores do not go into the working directory here")
+        subject = self.start("demo", first=("sh", "-c", "ulimit -c unlimited; exec \"$@\"", "sh"),
+                             cwd=self.folder)
+        os.kill(subject.pid, signal.SIGABRT)
+        subject.process.wait()
+        cores = list(self.folder.glob("core*"))
+        if not cores:
+            self.skipTest("the kernel wrote no core")
+        self.check_demo(subject, cores[0])
+        self.lucid("check", cores[0])
+
+    def test_truncated_core(self):
+        subject = self.start("demo")
+        whole = self.gcore(subject).read_bytes()
+        for part in (0, 3, 63, 100, 1000, 5000, 20000, len(whole) // 2, len(whole) - 5000):
+            cut = self.folder / "cut"
+            cut.write_bytes(whole[:part])
+            for command in ("heap", "layout", "check"):
+                done = self.run_command(LUCID, command, cut)
+                self.assertIn(done.returncode, (0, 1, 2), f"{command} of {part}\n{done.stderr}")
+                if done.returncode == 2:
+                    self.assertIn(str(cut), done.stderr)
+
+    def test_not_a_core(self):
+        text = self.write("text", "hello\n" * 1000)
+        self.refuse("heap", text, says=[str(text), "not a core file"])
+        self.refuse("heap", SUBJECT, says=[SUBJECT, "put -- before it"])
+        self.refuse("heap", self.folder, says="not a file")
+        self.refuse("heap", "/nonexistent", says="/nonexistent cannot be opened")
+
+    # ---- bad input ---------------------------------------------------------------------------
+
+    def test_process_that_is_not_there(self):
+        self.refuse("heap", "4194304", says=["no process 4194304", "ps -e"])
+        self.refuse("layout", "99999999999", says="no process 99999999999")
+
+    def test_process_without_lucid(self):
+        subject = self.start("demo", library=None)
+        for command in ("bins", "map", "check"):
+            self.refuse(command, subject.pid, says=["does not run on lucid", "lucid run"])
+
+    def test_wrong_usage(self):
+        for words in (("heap",), ("heap", "1", "2"), ("heap", "--nonsense", "1"),
+                      ("block", "1"), ("heap", "--state", "blue", "1"), ("heap", "--break", "f", "1"),
+                      ("heap", "--"), ("tour", "--nonsense")):
+            self.assertEqual(self.run_command(LUCID, *words).returncode, 64, words)
+        for command in ("heap", "block", "arena", "bins", "map", "check", "find", "layout", "tour"):
+            text = self.lucid(command, "--help").stdout
+            self.assertIn("example: lucid " + command, text)
+
+    # ---- programs that the command starts ------------------------------------------------------
+
+    def test_launched_program_at_its_end(self):
+        done = self.lucid("heap", "--json", "--", "sh", "-c", "echo hello; exit 3")
+        heap = json.loads(done.stdout)
+        self.assertEqual(heap["target"]["mode"], "stopped")
+        self.assertTrue(heap["blocks"])
+        self.assertIn("hello", done.stderr)
+        self.assertIn("exit code 3", done.stderr)
+
+    def test_launched_program_at_a_function(self):
+        program = self.compile("""
+            #include <stdlib.h>
+            #include <string.h>
+            void *kept;
+            __attribute__((noinline)) void here(void) { __asm__ volatile(""); }
+            int main(void) {
+                kept = malloc(1000);
+                strcpy(kept, "look here");
+                here();
+                free(kept);
+                return 0;
+            }""")
+        found = self.ask("find", "--string", "look here", "--break", "here", "--", program)
+        self.assertEqual([at["state"] for at in found["found"]], ["used"])
+        self.refuse("heap", "--break", "nowhere", "--", program, says="no function nowhere")
+
+    def test_launched_program_that_crashes(self):
+        program = self.compile("""
+            #include <stdlib.h>
+            int main(void) { char *p = malloc(77); p[0] = 1; abort(); }""")
+        done = self.lucid("heap", "--json", "--", program)
+        sizes = [b["size"] for b in json.loads(done.stdout)["blocks"] if b["state"] == "used"]
+        self.assertIn(80, sizes)
+        self.assertIn("signal 6", done.stderr)
+
+    # ---- while it works ------------------------------------------------------------------------
+
+    def test_reading_changes_nothing(self):
+        subject = self.start("busy", 4, 6000)
+        looks = [0]
+
+        def look():
+            for _ in range(250):
+                done = self.run_command(LUCID, "check", subject.pid)
+                if subject.process.poll() is not None or "no process" in done.stderr:
+                    return
+                ended = done.returncode == 2
+                self.assertTrue(done.returncode == 0 or ended, done.stdout + done.stderr)
+                looks[0] += 1
+
+        self.in_parallel(look, 4)
+        print(f"{looks[0]} looks")
+        self.assertGreater(looks[0], 0)
+        output = subject.process.stdout.read()
+        self.assertIn("faults=0", output)
+        self.assertEqual(subject.process.wait(), 0)
+
+    def test_frozen_anywhere_in_the_allocator(self):
+        subject = self.start("busy", 3, 4000)
+        for _ in range(100):
+            if subject.process.poll() is not None:
+                break
+            done = self.run_command(LUCID, "check", "--freeze", subject.pid)
+            self.assertIn(done.returncode, (0, 2), done.stdout + done.stderr)
+            self.assertNotIn("changed while they were read", done.stdout)
+        self.assertIn("faults=0", subject.process.stdout.read())
+
+    def test_stopped_target(self):
+        subject = self.start("busy", 3, 3000)
+        for _ in range(20):
+            os.kill(subject.pid, signal.SIGSTOP)
+            self.lucid("check", subject.pid)
+            os.kill(subject.pid, signal.SIGCONT)
+            time.sleep(0.01)
+
+    # ---- damage --------------------------------------------------------------------------------
+
+    def damaged(self, what, rule, *, word=None):
+        subject = self.start("damage", what)
+        answer = self.ask("check", subject.pid, code=1)
+        self.assertIn(rule, [finding["rule"] for finding in answer["findings"]])
+        if word:
+            self.assertIn(subject.facts[word], answer["findings"][0]["text"])
+
+    def test_damage_is_named(self):
+        self.damaged("bit", "span-count")
+        self.damaged("count", "span-count")
+        self.damaged("twice", "cached-twice", word="block")
+        self.damaged("interior", "cached-interior")
+        self.damaged("unit", "unit-entry")
+        self.damaged("tiling", "tiling")
+        self.damaged("list", "list-member")
+
+    def test_damaged_root_is_named(self):
+        self.refuse("check", self.start("damage", "top").pid, says=["is damaged", "top is"])
+        self.refuse("check", self.start("damage", "heaps").pid,
+                    says=["is damaged", "a thread's heap"])
+
+    # ---- gdb -----------------------------------------------------------------------------------
+
+    def gdb(self, *words, env=None):
+        plain = {"LUCID": LUCID, "DEBUGINFOD_URLS": ""}
+        plain.update(env or {})
+        return self.succeed("gdb", "-q", "-batch", "-nx", *words, env=plain)
+
+    def first_json(self, text):
+        return json.JSONDecoder().raw_decode(text[text.index('{"schema"'):])[0]
+
+    def test_gdb_plugin(self):
+        if shutil.which("gdb") is None:
+            self.skipTest("gdb is not installed")
+        subject = self.start("demo")
+        outside = self.ask("heap", subject.pid)["blocks"]
+        plugin = SOURCE / "tools" / "gdb" / "lucid-gdb.py"
+        text = self.gdb("-p", subject.pid, "-ex", f"source {plugin}", "-ex", "lucid heap --json")
+        inside = self.first_json(text)
+        self.assertEqual(inside["target"]["mode"], "gdb")
+        self.assertEqual(inside["blocks"], outside)
+        text = self.gdb("-p", subject.pid, "-ex", f"source {plugin}",
+                        "-ex", f"lucid block (char*){subject.facts['b']}+3 -C 2",
+                        "-ex", "lucid check", "-ex", "lucid layout")
+        self.assertIn("0x42424242\t0x42424242", text)
+        self.assertIn("every rule holds", text)
+        self.assertIn("Allocated with brk", text)
+        self.finish(subject)
+
+    def test_gdb_plugin_on_a_core(self):
+        if shutil.which("gdb") is None:
+            self.skipTest("gdb is not installed")
+        subject = self.start("demo")
+        core = self.gcore(subject)
+        text = self.gdb(SUBJECT, core, "-ex", f"source {SOURCE / 'tools/gdb/lucid-gdb.py'}",
+                        "-ex", "lucid heap --json")
+        heap = self.first_json(text)
+        self.assertIn(subject.facts["a"], [block["address"] for block in heap["blocks"]])
+
+    # ---- the tour ------------------------------------------------------------------------------
+
+    def tour_steps(self, *words):
+        """Each step as it happens: the process stands still until the next one is asked for."""
+        process = subprocess.Popen([LUCID, "tour", "--json", "--wait", *words], text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        text = ""
+        while True:
+            line = process.stdout.readline()
+            if not line:
+                break
+            text += line
+            start = text.find('{"step"')
+            try:
+                step = json.loads(text[start:].strip().rstrip(","))
+            except ValueError:
+                continue
+            text = ""
+            yield step
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+    def check_against_gdb(self, seen):
+        words = ["-p", seen["pid"], "-ex", "info proc mappings", "-ex", "p (char*)sbrk(0)"]
+        if "words_at" in seen:
+            words += ["-ex", f"x/12wx {seen['words_at']}"]
+        text = self.gdb(*words)
+        now = re.search(r"\$1 = (0x[0-9a-f]+)", text).group(1)
+        self.assertEqual(seen["break_now"], now)
+        if "words_at" in seen:
+            shown = re.findall(r"^0x[0-9a-f]+[^:]*:((?:\t0x[0-9a-f]{8}){4})$", text, re.M)
+            self.assertEqual(sum((row.split() for row in shown), []), seen["words"])
+        if seen["allocated"]:
+            heap = re.search(r"(0x[0-9a-f]+)\s+(0x[0-9a-f]+).*\[heap\]", text)
+            self.assertEqual((seen["break_start"], seen["break_now"]), heap.groups())
+        if "region_start" in seen:
+            self.assertRegex(text, rf"{seen['region_start']}\s+{seen['region_end']}")
+
+    def test_tour_agrees_with_gdb(self):
+        if shutil.which("gdb") is None:
+            self.skipTest("gdb is not installed")
+        names = []
+        for step in self.tour_steps("--libc"):
+            names.append(step["step"])
+            self.assertEqual([seen["allocator"] for seen in step["seen"]], ["lucid", "glibc"])
+            for seen in step["seen"]:
+                self.check_against_gdb(seen)
+        self.assertEqual(names, ["start", "malloc-10", "fill-10", "malloc-15", "free-10",
+                                 "malloc-large"])
+
+    def test_tour_tells_the_story(self):
+        steps = {step["step"]: step["seen"] for step in
+                 json.loads(self.lucid("tour", "--json", "--libc").stdout)["steps"]}
+        glibc = steps["fill-10"][1]
+        self.assertEqual(glibc["words"][:5], ["0x00000021", "0x00000000", "0x41414141",
+                                              "0x41414141", "0x00004141"])
+        self.assertEqual(glibc["blocks"][0]["state"], "tcache")
+        lucid = steps["fill-10"][0]
+        self.assertEqual(lucid["words"][2:5], ["0x41414141", "0x41414141", "0x00004141"])
+        for seen in steps["free-10"]:
+            here = [row for row in seen["blocks"] if row["state"] == "cached"]
+            self.assertTrue(here)
+        for before, after in zip(steps["free-10"], steps["malloc-large"]):
+            self.assertEqual(before["break_now"], after["break_now"])
+
+    def test_tour_of_a_program(self):
+        program = self.compile("""
+            #include <stdlib.h>
+            #include <string.h>
+            int main(void) {
+                char *a = malloc(10);
+                memset(a, 'A', 9);
+                char *volatile b = malloc(15);
+                free(b);
+                char *volatile c = malloc(50 << 20);
+                free(c);
+                free(a);
+                return 0;
+            }""")
+        for option in ([], ["--libc"]):
+            steps = json.loads(self.lucid("tour", "--json", *option, program).stdout)["steps"]
+            self.assertEqual([step["step"] for step in steps],
+                             ["start", "malloc", "malloc", "free", "malloc-large", "end"])
+            self.assertIn("malloc(10)", steps[1]["title"])
+
+
+if __name__ == "__main__":
+    main(Reader)
