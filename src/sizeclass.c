@@ -2,15 +2,15 @@
 // 1/16 and at least 8 blocks fit (4 above 4 KiB).
 #include "sizeclass.h"
 
-#define ROW(size_, units_)                                                                         \
-    {                                                                                              \
-        .size = (size_), .units = (units_) * UNIT_16K, .blocks = BLOCKS(size_, units_),            \
-        .reciprocal = (((uint64_t)1 << RECIPROCAL_SHIFT) + (size_) - 1) / (size_),                 \
+#define ROW(size_, units_)                                                            \
+    {                                                                                 \
+        .size = (size_), .units = (units_)*UNIT_16K, .blocks = BLOCKS(size_, units_), \
+        .reciprocal = (((uint64_t)1 << RECIPROCAL_SHIFT) + (size_)-1) / (size_),      \
     }
 // The span lengths below are for units of 16 KiB; larger units make every span as many units
 // long, which only lowers the waste.
 #define UNIT_16K 1
-#define BLOCKS(size_, units_) (uint16_t)((units_) * UNIT_SIZE / (size_))
+#define BLOCKS(size_, units_) (uint16_t)((units_)*UNIT_SIZE / (size_))
 
 const struct sizeclass sizeclass_table[CLASS_COUNT] = {
     {.size = 0, .units = 0, .blocks = 0, .reciprocal = 0},
@@ -19,12 +19,9 @@ const struct sizeclass sizeclass_table[CLASS_COUNT] = {
     ROW(144, 1), ROW(160, 1), ROW(176, 1), ROW(192, 1), ROW(208, 1), ROW(224, 1), ROW(240, 1), ROW(256, 1),
     ROW(272, 1), ROW(288, 1), ROW(304, 1), ROW(320, 1), ROW(336, 1), ROW(352, 1), ROW(368, 1), ROW(384, 1),
     ROW(400, 1), ROW(416, 1), ROW(432, 1), ROW(448, 1), ROW(464, 1), ROW(480, 1), ROW(496, 1), ROW(512, 1),
-    ROW(576, 1), ROW(640, 1), ROW(704, 1), ROW(768, 1), ROW(832, 1), ROW(896, 1), ROW(960, 1), ROW(1024, 1),
-    ROW(1152, 1), ROW(1280, 1), ROW(1408, 1), ROW(1536, 1), ROW(1664, 2), ROW(1792, 1), ROW(1920, 1), ROW(2048, 1),
-    ROW(2304, 2), ROW(2560, 2), ROW(2816, 2), ROW(3072, 2), ROW(3328, 3), ROW(3584, 2), ROW(3840, 2), ROW(4096, 2),
-    ROW(4608, 2), ROW(5120, 2), ROW(5632, 4), ROW(6144, 2), ROW(6656, 3), ROW(7168, 4), ROW(7680, 2), ROW(8192, 2),
-    ROW(9216, 3), ROW(10240, 4), ROW(11264, 5), ROW(12288, 3), ROW(13312, 5), ROW(14336, 7), ROW(15360, 4), ROW(16384, 4),
-    ROW(18432, 6), ROW(20480, 5), ROW(22528, 7), ROW(24576, 6), ROW(26624, 10), ROW(28672, 7), ROW(30720, 8), ROW(32768, 8),
+    ROW(640, 1), ROW(768, 1), ROW(896, 1), ROW(1024, 1), ROW(1280, 1), ROW(1536, 1), ROW(1792, 1), ROW(2048, 1),
+    ROW(2560, 2), ROW(3072, 2), ROW(3584, 2), ROW(4096, 2), ROW(5120, 2), ROW(6144, 2), ROW(7168, 4), ROW(8192, 2),
+    ROW(10240, 4), ROW(12288, 3), ROW(14336, 7), ROW(16384, 4), ROW(20480, 5), ROW(24576, 6), ROW(28672, 7), ROW(32768, 8),
     // clang-format on
 };
 
@@ -36,7 +33,7 @@ unsigned sizeclass_aligned(size_t n, size_t alignment) {
     if (rounded > SMALL_MAX) {
         return 0;
     }
-    for (unsigned class = sizeclass_of(rounded); class < CLASS_COUNT; class++) {
+    for (unsigned class = sizeclass_of(rounded); class < CLASS_COUNT; class ++) {
         if (is_aligned(sizeclass_table[class].size, alignment)) {
             return class;
         }

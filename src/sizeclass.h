@@ -1,8 +1,8 @@
 // Size classes: the size a request is rounded to.
 //
 // Classes 1 to 32 are the multiples of 16 up to 512, so that the class of a small request is an
-// addition and a mask; above that each doubling has 8 classes up to 32 KiB, so that rounding
-// never wastes more than 1/8. Class 0 is no class.
+// addition and a mask; above that each doubling has 4 classes up to 32 KiB: more of them would
+// waste less inside blocks and more between them (docs/decisions/001). Class 0 is no class.
 //
 // Invariant, proven for every size by tests/unit/test_sizeclass.c:
 //   sizeclass_size(c - 1) < n <= sizeclass_size(c)   for c == sizeclass_of(n), 1 <= n <= SMALL_MAX
@@ -11,10 +11,10 @@
 
 #include "config.h"
 
-#define CLASS_COUNT 81u      // class 0 included
+#define CLASS_COUNT 57u // class 0 included
 #define CLASS_LINEAR_COUNT 32u
-#define TINY_MAX 512u        // the last size with a class of its own every 16 bytes
-#define SMALL_MAX 32768u     // the last size that has a class at all
+#define TINY_MAX 512u    // the last size with a class of its own every 16 bytes
+#define SMALL_MAX 32768u // the last size that has a class at all
 #define RECIPROCAL_SHIFT 40u
 
 // One row per class; part of the layout other processes read.
@@ -34,7 +34,7 @@ static inline unsigned sizeclass_of(size_t n) {
     }
     size_t last = n - 1;
     unsigned doubling = bit_highest(last); // 9 for 513..1024, and so on
-    return CLASS_LINEAR_COUNT + 1 + (doubling - 9) * 8 + (unsigned)((last >> (doubling - 3)) & 7);
+    return CLASS_LINEAR_COUNT + 1 + (doubling - 9) * 4 + (unsigned)((last >> (doubling - 2)) & 3);
 }
 
 static inline size_t sizeclass_size(unsigned class) {
