@@ -2,7 +2,7 @@
 //
 // Classes 1 to 32 are the multiples of 16 up to 512, so that the class of a small request is an
 // addition and a mask; above that each doubling has 4 classes up to 32 KiB: more of them would
-// waste less inside blocks and more between them (docs/decisions/001). Class 0 is no class.
+// waste less inside blocks and more between them (docs/decisions/010). Class 0 is no class.
 //
 // Invariant, proven for every size by tests/unit/test_sizeclass.c:
 //   sizeclass_size(c - 1) < n <= sizeclass_size(c)   for c == sizeclass_of(n), 1 <= n <= SMALL_MAX
