@@ -82,14 +82,21 @@ def first_line(path):
         return file.readline(200).decode("utf-8", "replace").strip()
 
 
+def preloads(command, library):
+    """The C library is there anyway. Naming it first matters only to a program that is linked with
+    another allocator, as the server is; elsewhere it would save the loader a few calls."""
+    return command.server or os.path.basename(library) != "libc.so.6"
+
+
 def run(command, library, work, seconds):
     """One run of a command with the library preloaded."""
     out, err = os.path.join(work, "stdout"), os.path.join(work, "stderr")
     for path in (out, err):
         with open(path, "wb"):
             pass
-    argv = [os.path.join(work, "bin", "launch"), "-e" if command.server else "-p", library,
-            "-o", out, "-x", err, "-t", str(seconds)]
+    argv = [os.path.join(work, "bin", "launch"), "-o", out, "-x", err, "-t", str(seconds)]
+    if preloads(command, library):
+        argv += ["-e" if command.server else "-p", library]
     if command.stdin:
         argv += ["-i", command.stdin]
     before = machine_now()
@@ -109,7 +116,10 @@ def syscalls(command, library, work):
         return None
     count = os.path.join(work, "strace")
     variable = "BENCH_PRELOAD" if command.server else "LD_PRELOAD"
-    argv = ["strace", "-f", "-c", "-o", count, "-E", f"{variable}={library}"] + command.argv
+    argv = ["strace", "-f", "-c", "-o", count]
+    if preloads(command, library):
+        argv += ["-E", f"{variable}={library}"]
+    argv += command.argv
     with open(command.stdin or os.devnull, "rb") as stdin:
         subprocess.run(argv, env=environment(command.env), stdin=stdin, timeout=120,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -7,8 +7,7 @@ from .suite import BENCH, BenchError
 
 LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
 
-# name, Debian package, file name. The C library is preloaded too, which changes nothing except
-# for a program that is linked with another allocator, as redis is.
+# name, Debian package, file name.
 DEBIAN = (
     ("glibc", "libc6", "libc.so.6"),
     ("jemalloc", "libjemalloc2", "libjemalloc.so.2"),

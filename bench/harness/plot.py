@@ -3,7 +3,7 @@ from .figures import OURS
 from .suite import BenchError
 
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22",
-           "#17becf", "#aec7e8", "#98df8a")
+           "#17becf", "#000080", "#98df8a", "#ffbb78", "#556b2f", "#c5b0d5")
 
 
 def load():
@@ -33,7 +33,7 @@ def style(name, index):
 
 
 def draw_panel(axes, cells, what, title):
-    names = [n for n in dict.fromkeys(x for cell in cells for x in cell.runs) if n != "lucid-null"]
+    names = sorted({name for cell in cells for name in cell.runs} - {"lucid-null"})
     for index, name in enumerate(names):
         xs, ys = [], []
         for row, cell in enumerate(cells):
