@@ -17,6 +17,14 @@ static bool damaged(struct reader *reader, const char *what, uint64_t value) {
     return false;
 }
 
+// A root that describes another layout under the same version: built from other sources.
+static bool differs(struct reader *reader, const char *what, uint64_t value) {
+    reader->fault = READER_LAYOUT;
+    reader->what = what;
+    reader->value = value;
+    return false;
+}
+
 static bool fetch(struct reader *reader, uint64_t address, void *to, size_t length) {
     if (view_read(reader->view, address, to, length)) {
         return true;
@@ -61,13 +69,13 @@ static bool check_description(struct reader *reader) {
     }
     if (d->size_bin != sizeof(struct bin) || d->size_mapping != sizeof(struct mapping) ||
         d->size_unit != sizeof(struct unit) || d->size_sizeclass != sizeof(struct sizeclass)) {
-        return damaged(reader, "size of a table's entry", d->size_mapping);
+        return differs(reader, "size of a table's entry", d->size_mapping);
     }
     if (d->class_count != CLASS_COUNT || d->pointer_size != 8) {
-        return damaged(reader, "class_count", d->class_count);
+        return differs(reader, "class_count", d->class_count);
     }
     if (d->size_fixed != sizeof(struct root_fixed) || d->size_live != sizeof(struct root_live)) {
-        return damaged(reader, "size of the root", d->size_live);
+        return differs(reader, "size of the root", d->size_live);
     }
     return true;
 }

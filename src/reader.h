@@ -17,6 +17,7 @@ enum reader_fault {
     READER_NO_ROOT,    // the magic is not there
     READER_COPY,       // a copy of a root: it says it lives at `value`
     READER_VERSION,    // layout version `value`
+    READER_LAYOUT,     // the same version, but `what` (`value`) differs from this reader's
     READER_UNUSED,     // a root of a lucid that has not been asked for memory yet
     READER_DAMAGED,    // `what` is impossible: `value`
 };

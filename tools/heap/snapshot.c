@@ -338,6 +338,11 @@ void snapshot_say_fault(const struct snapshot *snapshot) {
             label, reader->fixed.library_version, (unsigned long long)reader->value,
             LUCID_LAYOUT_VERSION);
         break;
+    case READER_LAYOUT:
+        say("%s runs lucid %s, whose heap is laid out in another way than this tool knows (%s is "
+            "%llu); use the lucid command that was built together with it",
+            label, reader->fixed.library_version, reader->what, (unsigned long long)reader->value);
+        break;
     case READER_UNUSED:
         say("%s has loaded lucid %s but not allocated anything with it yet", label,
             reader->fixed.library_version);
