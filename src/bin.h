@@ -20,7 +20,7 @@ static inline unsigned bin_count(const struct heap *heap, unsigned class) {
 // 0 when top and array do not belong together. Reads what the owner writes without any order, on
 // purpose: it pays for the fast paths' plain stores.
 READS_RACILY static inline unsigned bin_count_now(const struct heap *heap, unsigned class) {
-    uintptr_t first = (uintptr_t)(*(void **const volatile *)&heap->slots[class] + 1);
+    uintptr_t first = (uintptr_t) * (void **const volatile *)&heap->slots[class] + sizeof(void *);
     uintptr_t top = (uintptr_t) * (void **const volatile *)&heap->bins[class].top;
     size_t count = (top - first) / sizeof(void *);
     return first != sizeof(void *) && count <= heap->capacity[class] ? (unsigned)count : 0;
