@@ -372,6 +372,24 @@ class Reader(ReaderCase):
                 if done.returncode == 2:
                     self.assertIn(str(cut), done.stderr)
 
+    def test_damaged_cores(self):
+        seeds = []
+        for words, library in ((("demo",), LIBRARY), (("many", 3000, 70), LIBRARY),
+                               (("demo",), None)):
+            subject = self.start(*words, library=library)
+            seed = self.folder / f"seed{len(seeds)}"
+            if library:
+                self.succeed("python3", SOURCE / "tests" / "reader" / "seed_core.py", subject.pid,
+                             seed, env={"LUCID": LUCID})
+                self.lucid("check", seed)
+            else:
+                shutil.copy(self.gcore(subject), seed)
+                self.assertEqual(self.ask("heap", seed)["heap"]["allocator"], "glibc")
+                continue
+            seeds.append(seed)
+        fuzz = BUILD / "tests" / "reader" / "reader_fuzz"
+        print(self.succeed(fuzz, *seeds, "-n", 300, "-s", os.getpid()))
+
     def test_not_a_core(self):
         text = self.write("text", "hello\n" * 1000)
         self.refuse("heap", text, says=[str(text), "not a core file"])

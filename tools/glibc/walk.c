@@ -132,8 +132,9 @@ static bool walk_region(struct glibc_walk *walk, const struct target *target,
     }
     walk->start = start;
     walk->end = end;
-    walk->heap = malloc((size_t)length);
-    if (walk->heap == NULL || !target_copy(target, start, walk->heap, (size_t)length)) {
+    uint64_t failed_at = 0;
+    walk->heap = target_take(target, start, length, &failed_at);
+    if (walk->heap == NULL) {
         return false;
     }
     // Static programs take their thread-local storage from the break before malloc starts.

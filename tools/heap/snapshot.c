@@ -26,21 +26,12 @@ static size_t read_copies(void *context, uint64_t address, void *to, size_t leng
     return 0;
 }
 
-// Memory is taken as it turns out to be readable, so that a forged length costs nothing.
 static unsigned char *copy_bytes(struct snapshot *snapshot, uint64_t start, uint64_t length) {
-    const uint64_t piece = (uint64_t)16 << 20;
-    unsigned char *bytes = NULL;
-    for (uint64_t done = 0; done < length;) {
-        size_t want = length - done < piece ? (size_t)(length - done) : (size_t)piece;
-        unsigned char *more = realloc(bytes, (size_t)done + want);
-        if (more == NULL || !target_copy(snapshot->target, start + done, more + done, want)) {
-            free(more != NULL ? more : bytes);
-            snapshot->reader.fault = READER_UNREADABLE;
-            snapshot->reader.where = start + done;
-            return NULL;
-        }
-        bytes = more;
-        done += want;
+    uint64_t failed_at = start;
+    unsigned char *bytes = target_take(snapshot->target, start, length, &failed_at);
+    if (bytes == NULL) {
+        snapshot->reader.fault = READER_UNREADABLE;
+        snapshot->reader.where = failed_at;
     }
     return bytes;
 }

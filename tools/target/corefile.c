@@ -108,6 +108,9 @@ static int by_start(const void *left, const void *right) {
 
 // Sorted and without overlaps, so that a search finds one answer whatever the file claims.
 static void order_segments(struct core *core) {
+    if (core->segment_count == 0) {
+        return;
+    }
     qsort(core->segments, core->segment_count, sizeof(struct core_segment), by_start);
     size_t kept = 0;
     for (size_t i = 0; i < core->segment_count; i++) {

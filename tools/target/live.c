@@ -297,6 +297,8 @@ void target_list_threads(struct target *target) {
     }
     if (folder != NULL) {
         closedir(folder);
+    }
+    if (target->thread_count > 0) {
         qsort(target->threads, target->thread_count, sizeof(struct target_thread), by_tid);
     }
 }

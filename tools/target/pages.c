@@ -88,3 +88,21 @@ bool target_copy(const struct target *target, uint64_t start, void *to, size_t l
     free(states);
     return done;
 }
+
+unsigned char *target_take(const struct target *target, uint64_t start, uint64_t length,
+                           uint64_t *failed_at) {
+    const uint64_t piece = (uint64_t)16 << 20;
+    unsigned char *bytes = NULL;
+    for (uint64_t done = 0; done < length;) {
+        size_t want = length - done < piece ? (size_t)(length - done) : (size_t)piece;
+        unsigned char *more = realloc(bytes, (size_t)done + want);
+        if (more == NULL || !target_copy(target, start + done, more + done, want)) {
+            free(more != NULL ? more : bytes);
+            *failed_at = start + done;
+            return NULL;
+        }
+        bytes = more;
+        done += want;
+    }
+    return bytes;
+}

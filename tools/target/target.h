@@ -81,6 +81,11 @@ bool target_pages(const struct target *target, uint64_t start, size_t pages, uin
 // Copies memory without touching pages that the target never touched: they read as zeros.
 bool target_copy(const struct target *target, uint64_t start, void *to, size_t length);
 
+// A copy of [start, start + length), to be freed. Memory of the tool's own is taken as the target's
+// turns out to be readable, so that a forged length costs nothing. NULL: see `failed_at`.
+unsigned char *target_take(const struct target *target, uint64_t start, uint64_t length,
+                           uint64_t *failed_at);
+
 uint64_t target_clock(void); // nanoseconds, monotonic
 
 #endif
