@@ -199,9 +199,10 @@ struct mapping_table {
     _Atomic uint32_t lock;
     uint32_t count;
     uint32_t capacity; // entries; a power of two or 0
-    uint32_t reserved;
+    uint32_t next_capacity;
     struct mapping *entries; // open addressing by address
     uint64_t bytes;          // sum of length
+    struct mapping *next_entries; // the larger table that is just taking over, else NULL
 };
 
 // Sizes and offsets of the structures above, for readers of another version.

@@ -4,6 +4,8 @@
 #include "os/os.h"
 #include "root.h"
 
+#define SPARSE_MIN ((size_t)1 << 30)
+
 static struct mapping_table *table(void) {
     return &root.live.mappings;
 }
@@ -43,17 +45,37 @@ static bool make_room(void) {
     }
     struct mapping *old = t->entries;
     uint32_t old_capacity = t->capacity;
+    // The child of a fork in between finds the new table complete under its second name.
+    t->next_capacity = capacity;
+    atomic_signal_fence(memory_order_seq_cst);
+    t->next_entries = entries;
+    atomic_signal_fence(memory_order_seq_cst);
     t->entries = entries;
     t->capacity = capacity;
+    atomic_signal_fence(memory_order_seq_cst);
+    t->next_entries = NULL;
     if (old != NULL) {
         (void)os_unmap(old, table_bytes(old_capacity));
     }
     return true;
 }
 
+// At every instant the entry is whole or has no address.
+static void put(struct mapping *entry, const struct mapping *mapping) {
+    uint64_t address = mapping->address;
+    entry->address = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    entry->size = mapping->size;
+    entry->start = mapping->start;
+    entry->length = mapping->length;
+    entry->asked = mapping->asked;
+    atomic_signal_fence(memory_order_seq_cst);
+    entry->address = address;
+}
+
 // pre: lock held, count < capacity.
 static void insert(const struct mapping *mapping) {
-    *slot_of(table()->entries, table()->capacity, mapping->address) = *mapping;
+    put(slot_of(table()->entries, table()->capacity, mapping->address), mapping);
     table()->count++;
     table()->bytes += mapping->length;
 }
@@ -82,7 +104,7 @@ static void erase(struct mapping *entry) {
         }
         uint32_t home = hash(t->entries[i].address, t->capacity);
         if (((i - home) & (t->capacity - 1)) >= ((i - hole) & (t->capacity - 1))) {
-            t->entries[hole] = t->entries[i];
+            put(&t->entries[hole], &t->entries[i]);
             hole = i;
         }
     }
@@ -112,7 +134,10 @@ void *mapping_new(size_t size, size_t alignment) {
     if (length < size || length + spare < length || length + spare > PTRDIFF_MAX) {
         return NULL;
     }
-    uintptr_t start = (uintptr_t)os_map(length + spare);
+    // Most of a mapping for a large alignment is cut off again: the kernel must not think that all
+    // of it will be used, and refuse.
+    bool sparse = spare >= SPARSE_MIN;
+    uintptr_t start = (uintptr_t)(sparse ? os_reserve(length + spare) : os_map(length + spare));
     if (start == 0) {
         return NULL;
     }
@@ -125,6 +150,10 @@ void *mapping_new(size_t size, size_t alignment) {
     }
     if (end > address + length && os_unmap((void *)(address + length), end - address - length)) {
         end = address + length;
+    }
+    if (sparse && !os_commit((void *)address, end - address)) {
+        (void)os_unmap((void *)start, end - start);
+        return NULL;
     }
     struct mapping mapping = {
         .address = address, .size = end - address, .start = start, .length = end - start,
@@ -191,6 +220,37 @@ void *mapping_resize(const void *block, size_t size) {
     return result;
 }
 
+// Entries that another thread was moving may be there twice, or out of reach of a search.
+static void rehash(struct mapping_table *t) {
+    struct mapping *entries = os_map(table_bytes(t->capacity));
+    if (entries == NULL) {
+        return;
+    }
+    t->count = 0;
+    t->bytes = 0;
+    for (uint32_t i = 0; i < t->capacity; i++) {
+        uint64_t address = t->entries[i].address;
+        struct mapping *slot =
+            address != 0 ? slot_of(entries, t->capacity, address) : NULL;
+        if (slot != NULL && slot->address == 0) {
+            *slot = t->entries[i];
+            t->count++;
+            t->bytes += slot->length;
+        }
+    }
+    (void)os_unmap(t->entries, table_bytes(t->capacity));
+    t->entries = entries;
+}
+
 void mapping_after_fork(void) {
-    atomic_store(&table()->lock, 0);
+    struct mapping_table *t = table();
+    if (t->next_entries != NULL) {
+        t->entries = t->next_entries;
+        t->capacity = t->next_capacity;
+        t->next_entries = NULL;
+    }
+    if (atomic_load(&t->lock) != 0 && t->capacity > 0) {
+        rehash(t);
+    }
+    atomic_store(&t->lock, 0);
 }

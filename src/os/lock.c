@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SPINS 60 // about as long as the longest section that a lock protects without a system call
@@ -29,8 +30,11 @@ static NOINLINE void lock_slow(_Atomic uint32_t *lock) {
         }
     }
     int saved = errno;
+    // With a limit, so that a wake-up that gets lost (a sandbox that forbids it, an injected
+    // failure) costs time and not the process.
+    const struct timespec limit = {.tv_sec = 0, .tv_nsec = 100000000};
     while (atomic_exchange_explicit(lock, 2, memory_order_acquire) != 0) {
-        (void)syscall(SYS_futex, lock, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+        (void)syscall(SYS_futex, lock, FUTEX_WAIT_PRIVATE, 2, &limit, NULL, 0);
     }
     errno = saved;
 }

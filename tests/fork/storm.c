@@ -11,6 +11,7 @@
 
 #define OWN 300u
 #define BOX 64u
+#define MAPPINGS 150u
 
 struct kept {
     void *block;
@@ -20,6 +21,8 @@ struct kept {
 static _Atomic bool stop;
 static struct kept own[OWN];
 static _Atomic(void *) box[BOX]; // blocks that change hands between the threads
+
+static _Atomic(void *) mappings[MAPPINGS];
 
 static void check_kept(const struct kept *kept) {
     REQUIRE(kept->block == NULL || test_filled(kept->block, kept->block, kept->size, kept->size),
@@ -51,6 +54,9 @@ static void *churn(void *argument) {
             REQUIRE(moved != NULL, "no %zu bytes", size);
             *kept = (struct kept){.block = moved, .size = size};
             test_fill(moved, size);
+        } else if (test_random(&state) % 16 == 0) { // mappings, whose table grows and shrinks
+            void *mapping = lucid_malloc(((size_t)33 << 20) + test_random(&state) % 4096);
+            lucid_free(atomic_exchange(&mappings[test_random(&state) % MAPPINGS], mapping));
         } else if (test_random(&state) % 4096 == 0) {
             (void)lucid_malloc_trim(0);
         } else {
@@ -151,6 +157,9 @@ int main(int count, char **values) {
     }
     for (unsigned i = 0; i < BOX; i++) {
         lucid_free(atomic_exchange(&box[i], NULL));
+    }
+    for (unsigned i = 0; i < MAPPINGS; i++) {
+        lucid_free(atomic_exchange(&mappings[i], NULL));
     }
     invariants_check(false);
     free(churners);

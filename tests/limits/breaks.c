@@ -1,0 +1,107 @@
+// A program break that does what it likes. The program defines sbrk itself, so that the allocator's
+// calls come here.
+//   breaks never|later|foreign-up|foreign-down|foreign-between|unknown
+#include "testing.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <sys/syscall.h>
+
+static const char *mode;
+static unsigned calls;
+static unsigned moves;
+
+static uintptr_t break_raw(uintptr_t to) {
+    return (uintptr_t)syscall(SYS_brk, to);
+}
+
+static void *move_raw(intptr_t by) {
+    uintptr_t now = break_raw(0);
+    uintptr_t wanted = (uintptr_t)((intptr_t)now + by);
+    return by == 0 || break_raw(wanted) == wanted ? (void *)now : (void *)-1;
+}
+
+static bool is_mode(const char *name) {
+    return strcmp(mode, name) == 0;
+}
+
+void *sbrk(intptr_t by) {
+    calls++;
+    if (is_mode("unknown")) {
+        errno = ENOMEM;
+        return (void *)-1;
+    }
+    if (by != 0) {
+        moves++;
+        if (is_mode("never") || (is_mode("later") && moves > 3)) {
+            errno = ENOMEM;
+            return (void *)-1;
+        }
+        if (is_mode("foreign-between")) { // somebody else moves it after the allocator has looked
+            char *foreign = move_raw(5000);
+            memset(foreign, 0xff, 5000);
+        }
+    }
+    return move_raw(by);
+}
+
+static char *foreign[64];
+
+// Another part of the program takes some of the break and writes to it; `down`: gives it back.
+static void disturb(unsigned round, bool down) {
+    intptr_t bytes = 1000 + (intptr_t)round * 777;
+    foreign[round] = move_raw(bytes);
+    REQUIRE(foreign[round] != (void *)-1, "the break");
+    memset(foreign[round], (int)round, (size_t)bytes);
+    if (down) {
+        REQUIRE(move_raw(-bytes) != (void *)-1, "the break goes down");
+        foreign[round] = NULL;
+    }
+}
+
+static void require_foreign(unsigned round) {
+    for (unsigned i = 0; i <= round; i++) {
+        if (foreign[i] != NULL) {
+            for (unsigned j = 0; j < 1000; j++) {
+                REQUIRE((unsigned char)foreign[i][j] == i, "foreign memory %u is as it was", i);
+            }
+        }
+    }
+}
+
+int main(int count, char **values) {
+    REQUIRE(count == 2, "usage: breaks MODE");
+    mode = values[1];
+    static void *kept[64][200];
+    uint64_t state = test_seed();
+    for (unsigned round = 0; round < 64; round++) {
+        for (unsigned i = 0; i < 200; i++) {
+            size_t size = 1 + test_random(&state) % 60000;
+            kept[round][i] = i % 3 == 0 ? calloc(1, size) : malloc(size);
+            REQUIRE(kept[round][i] != NULL, "round %u: no %zu bytes", round, size);
+            REQUIRE(i % 3 != 0 || test_zero(kept[round][i], size), "calloc of %zu is zero", size);
+            test_fill(kept[round][i], malloc_usable_size(kept[round][i]));
+        }
+        if (is_mode("foreign-up") || is_mode("foreign-down")) {
+            disturb(round, is_mode("foreign-down"));
+        }
+        for (unsigned i = 0; i < 200; i += 2) { // holes, so that runs join beside foreign ones
+            REQUIRE(test_filled(kept[round][i], kept[round][i], malloc_usable_size(kept[round][i]),
+                                malloc_usable_size(kept[round][i])),
+                    "round %u, block %u", round, i);
+            free(kept[round][i]);
+        }
+        require_foreign(round);
+    }
+    for (unsigned round = 0; round < 64; round++) {
+        for (unsigned i = 1; i < 200; i += 2) {
+            size_t usable = malloc_usable_size(kept[round][i]);
+            REQUIRE(test_filled(kept[round][i], kept[round][i], usable, usable), "round %u", round);
+            free(kept[round][i]);
+        }
+    }
+    require_foreign(63);
+    REQUIRE(calls > 0, "the allocator asked for the break");
+    printf("%s: %u calls, %u moves\n", mode, calls, moves);
+    return 0;
+}

@@ -1,0 +1,199 @@
+// No memory: every function says so, the process goes on, and all comes back after frees.
+//   nomem as|data|small|maps|locked
+#include "testing.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define MOST 100000u
+#define MIB ((size_t)1 << 20)
+
+static void *blocks[MOST];
+
+static unsigned fill_up(size_t size) {
+    unsigned count = 0;
+    errno = 0;
+    while (count < MOST && (blocks[count] = malloc(size)) != NULL) {
+        memset(blocks[count], (int)count, size < 64 ? size : 64);
+        count++;
+    }
+    REQUIRE(count < MOST, "memory of %zu bytes ends", size);
+    REQUIRE(errno == ENOMEM, "malloc(%zu) fails with errno %d", size, errno);
+    return count;
+}
+
+static void give_back(unsigned from, unsigned to) {
+    for (unsigned i = from; i < to; i++) {
+        errno = 1789;
+        free(blocks[i]);
+        REQUIRE(errno == 1789, "free changed errno to %d", errno);
+    }
+}
+
+static void limit(int resource, size_t bytes) {
+    struct rlimit limits = {.rlim_cur = bytes, .rlim_max = bytes};
+    REQUIRE(setrlimit(resource, &limits) == 0, "the limit of %zu bytes", bytes);
+}
+
+static void require_enomem(void *block, const char *call) {
+    REQUIRE(block == NULL && errno == ENOMEM, "%s gives %p, errno %d", call, block, errno);
+    errno = 0;
+}
+
+// While there is nothing left for a megabyte.
+static void all_refuse(void *kept) {
+    void *aligned = &aligned;
+    errno = 0;
+    require_enomem(malloc(MIB), "malloc");
+    require_enomem(calloc(1, MIB), "calloc");
+    require_enomem(realloc(NULL, MIB), "realloc");
+    require_enomem(realloc(kept, 8 * MIB), "realloc of a block");
+    require_enomem(reallocarray(NULL, MIB, 1), "reallocarray");
+    require_enomem(aligned_alloc(64, MIB), "aligned_alloc");
+    require_enomem(memalign(MIB, MIB), "memalign");
+    require_enomem(valloc(MIB), "valloc");
+    require_enomem(pvalloc(MIB), "pvalloc");
+    REQUIRE(posix_memalign(&aligned, 64, MIB) == ENOMEM && aligned == &aligned && errno == 0,
+            "posix_memalign, errno %d", errno);
+}
+
+static void fill_and_recover(unsigned least) {
+    unsigned count = fill_up(MIB);
+    printf("%u blocks of 1 MiB\n", count);
+    REQUIRE(count >= least, "%u blocks, at least %u expected", count, least);
+    all_refuse(blocks[0]);
+    // The slack below a megabyte still serves small requests, and what is freed is there again.
+    unsigned half = count / 2;
+    give_back(half, count);
+    unsigned again = half;
+    while (again < count && (blocks[again] = malloc(MIB)) != NULL) {
+        again++;
+    }
+    REQUIRE(again == count, "%u of %u blocks after half was freed", again, count);
+    give_back(0, count);
+    void *large = malloc(half * MIB);
+    REQUIRE(large != NULL, "one block of %u MiB after all was freed", half);
+    free(large);
+    void *small = calloc(1, 1000);
+    REQUIRE(small != NULL && test_zero(small, 1000), "a small block after all was freed");
+    free(small);
+    REQUIRE(fill_up(MIB) + 1 >= count, "the same number of blocks again");
+}
+
+static void small_blocks(void) {
+    limit(RLIMIT_AS, 64 * MIB);
+    unsigned count = fill_up(4096);
+    printf("%u blocks of 4 KiB\n", count);
+    REQUIRE(count > 12000, "%u blocks of 4 KiB", count);
+    errno = 0;
+    give_back(0, count);
+    unsigned again = fill_up(4096);
+    REQUIRE(again >= count, "%u blocks, %u the first time", again, count);
+    give_back(0, again);
+    unsigned others = fill_up(1008);
+    printf("%u blocks of 1008 bytes in the same memory\n", others);
+    REQUIRE(others > count * 3, "%u blocks of another size", others);
+}
+
+static unsigned mixed_requests(void) {
+    unsigned served = 0;
+    for (unsigned round = 0; round < 2000; round++) {
+        size_t size = round % 10 == 0 ? 100000 + round * 100 : round;
+        errno = 0;
+        void *block = malloc(size);
+        REQUIRE(block != NULL || errno == ENOMEM, "errno %d", errno);
+        served += block != NULL;
+        if (block != NULL) {
+            test_fill(block, size);
+            REQUIRE(test_filled(block, block, size, size), "%zu bytes", size);
+        }
+        blocks[round] = block;
+    }
+    give_back(0, 2000);
+    return served;
+}
+
+// Uses up the process's mappings. Not even the break moves then: what is left is what lucid has.
+static void exhaust_mappings(void) {
+    void *before[100];
+    void *mapping = malloc(50 * MIB);
+    for (unsigned i = 0; i < 100; i++) {
+        before[i] = malloc(i * 1000);
+    }
+    unsigned count = 0;
+    // Neighbours of different rights cannot be merged into one mapping.
+    static void *mappings[MOST];
+    while (count < MOST &&
+           (mappings[count] = mmap(NULL, 4096, count % 2 == 0 ? PROT_READ : PROT_NONE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED) {
+        count++;
+    }
+    if (count == MOST) {
+        printf("this system allows more mappings than the test makes\n");
+        exit(SKIPPED);
+    }
+    printf("no mapping more after %u\n", count);
+    unsigned served = mixed_requests();
+    errno = 0;
+    void *huge = malloc(60 * MIB);
+    REQUIRE(huge == NULL && errno == ENOMEM, "a mapping when there is none: errno %d", errno);
+    (void)malloc_trim(0);
+    for (unsigned i = 0; i < 100; i++) {
+        free(before[i]);
+    }
+    errno = 1789;
+    free(mapping);
+    REQUIRE(errno == 1789, "free changed errno to %d", errno);
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)munmap(mappings[i], 4096);
+    }
+    unsigned later = mixed_requests();
+    huge = malloc(60 * MIB);
+    printf("%u of 2000 requests served without mappings, %u with some again\n", served, later);
+    REQUIRE(served > 100 && later == 2000 && huge != NULL, "%u, later %u", served, later);
+    free(huge);
+}
+
+// Locked memory cannot be given back to the kernel with madvise; calloc must not believe it was.
+static void locked(void) {
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        printf("mlockall is not allowed here: errno %d\n", errno);
+        exit(SKIPPED);
+    }
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 40; i++) {
+            blocks[i] = malloc(200000 + i * 1000);
+            REQUIRE(blocks[i] != NULL, "no memory");
+            memset(blocks[i], 0xcc, 200000);
+        }
+        give_back(0, 40);
+        (void)malloc_trim(0);
+        for (unsigned i = 0; i < 40; i++) {
+            blocks[i] = calloc(1, 200000);
+            REQUIRE(blocks[i] != NULL && test_zero(blocks[i], 200000), "calloc under mlockall");
+        }
+        give_back(0, 40);
+    }
+}
+
+int main(int count, char **values) {
+    const char *what = count == 2 ? values[1] : "";
+    if (strcmp(what, "as") == 0) {
+        limit(RLIMIT_AS, 64 * MIB);
+        fill_and_recover(55);
+    } else if (strcmp(what, "data") == 0) {
+        limit(RLIMIT_DATA, 64 * MIB);
+        fill_and_recover(55);
+    } else if (strcmp(what, "small") == 0) {
+        small_blocks();
+    } else if (strcmp(what, "maps") == 0) {
+        exhaust_mappings();
+    } else if (strcmp(what, "locked") == 0) {
+        locked();
+    } else {
+        REQUIRE(false, "usage: nomem as|data|small|maps|locked");
+    }
+    return 0;
+}
