@@ -3,7 +3,9 @@
 #include "bin.h"
 #include "event.h"
 #include "export.h"
+#include "fence.h"
 #include "fork.h"
+#include "harden.h"
 #include "heap.h"
 #include "init.h"
 #include "large.h"
@@ -44,17 +46,37 @@ static inline void *pop_medium(size_t size) {
     return block;
 }
 
+// The canary needs room of its own. Without mappings left, a large block goes without a fence.
+static COLD void *hardened_new(size_t size, size_t alignment, bool zero) {
+    unsigned class = 0;
+    if (size <= SMALL_MAX - CANARY_BYTES) {
+        class = alignment <= BLOCK_ALIGN ? sizeclass_of(size + CANARY_BYTES)
+                                         : sizeclass_aligned(size + CANARY_BYTES, alignment);
+    }
+    void *block = class != 0 ? harden_new(heap_get(), class, size)
+                             : fence_new(size == 0 ? 1 : size, alignment);
+    if (block == NULL && class == 0) {
+        block = large_new(size == 0 ? 1 : size, alignment, zero);
+    }
+    if (block != NULL) {
+        event_raise(EVENT_ALLOC, block, size, class, 1);
+    }
+    return block;
+}
+
 // Every way to a block but the fast ones ends here. pre: init_ready(), size is no more than
 // PTRDIFF_MAX unless the alignment is BLOCK_ALIGN.
 static inline void *any_new(size_t size, size_t alignment, bool zero) {
     fork_check();
+    if (harden_on()) {
+        return hardened_new(size, alignment, zero);
+    }
     unsigned class = 0;
     if (size <= SMALL_MAX) {
         class = alignment <= BLOCK_ALIGN ? sizeclass_of(size == 0 ? 1 : size)
                                          : sizeclass_aligned(size, alignment);
     }
-    void *block =
-        class != 0 ? small_new(class) : large_new(size == 0 ? 1 : size, alignment, zero);
+    void *block = class != 0 ? small_new(class) : large_new(size == 0 ? 1 : size, alignment, zero);
     if (likely(block != NULL)) {
         event_raise(EVENT_ALLOC, block, size, class, 1);
     }

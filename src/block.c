@@ -1,6 +1,8 @@
 #include "block.h"
 
 #include "bin.h"
+#include "fence.h"
+#include "harden.h"
 #include "mapping.h"
 #include "panic.h"
 #include "span.h"
@@ -35,6 +37,10 @@ static struct block small_block(uint32_t head, const void *pointer, const char *
     }
     if (index >= atomic_load_explicit(&span->carved, memory_order_relaxed)) {
         panic_misuse(function, "pointer to a block never handed out", pointer);
+    }
+    if (harden_on()) {
+        size_t size = harden_size(pointer, class, function);
+        return (struct block){.kind = BLOCK_SMALL, .head = head, .class = class, .size = size};
     }
     // realloc and malloc_usable_size look at a block; all others end it.
     bool looks = function[0] == 'r' || function[0] == 'm';
@@ -84,7 +90,11 @@ struct block block_of(const void *pointer, const char *function) {
     }
     struct mapping mapping;
     if (mapping_find(pointer, &mapping)) {
-        return (struct block){.kind = BLOCK_MAPPING, .size = mapping.size};
+        return (struct block){.kind = BLOCK_MAPPING,
+                              .size = harden_on() ? mapping.asked : mapping.size};
+    }
+    if (harden_on() && fence_was(pointer)) {
+        panic_misuse(function, "double free of", pointer);
     }
     panic_misuse(function, "pointer that lucid never gave out", pointer);
 }

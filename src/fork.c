@@ -1,6 +1,8 @@
 #include "fork.h"
 
 #include "arena.h"
+#include "fence.h"
+#include "harden.h"
 #include "heap.h"
 #include "mapping.h"
 #include "meta.h"
@@ -50,6 +52,8 @@ COLD void fork_rebuild(void) {
     if (atomic_load(&page->known) == 0) {
         meta_after_fork();
         mapping_after_fork();
+        harden_after_fork();
+        fence_after_fork();
         arena_after_fork();
         heap_after_fork(page->forker);
         span_after_fork();

@@ -3,7 +3,9 @@
 #include "bin.h"
 #include "event.h"
 #include "export.h"
+#include "fence.h"
 #include "fork.h"
+#include "harden.h"
 #include "heap.h"
 #include "init.h"
 #include "large.h"
@@ -15,11 +17,21 @@
 static void small_free(void *pointer, unsigned class, const char *function) {
     struct heap *heap = heap_get();
     *block_mark(pointer) = free_mark(root.fixed.units);
-    if (heap != NULL && (heap->bins[class].top != heap->bins[class].end ||
-                         bin_make_room(heap, class, function))) {
+    if (heap != NULL &&
+        (heap->bins[class].top != heap->bins[class].end || bin_make_room(heap, class, function))) {
         *heap->bins[class].top++ = pointer;
     } else {
         span_give_all(class, &pointer, 1, function);
+    }
+}
+
+static COLD void hardened_free(void *pointer, const struct block *block, const char *function) {
+    if (block->kind == BLOCK_SMALL) {
+        harden_free(pointer, block->class, function);
+    } else if (block->kind == BLOCK_MAPPING) {
+        fence_free(pointer, function);
+    } else {
+        large_free(pointer, block, function); // made when there was no mapping left for a fence
     }
 }
 
@@ -33,7 +45,9 @@ NOINLINE void free_slow(void *pointer, const char *function) {
     fork_check();
     struct block block = block_of(pointer, function);
     event_raise(EVENT_FREE, pointer, block.size, block.class, 1);
-    if (block.kind == BLOCK_SMALL) {
+    if (harden_on()) {
+        hardened_free(pointer, &block, function);
+    } else if (block.kind == BLOCK_SMALL) {
         small_free(pointer, block.class, function);
     } else {
         large_free(pointer, &block, function);
@@ -50,6 +64,10 @@ STANDARD_NAME(void, cfree, (void *), lucid_free)
 // size given, is another block's size.
 static void check_size(const struct block *block, const void *pointer, size_t size,
                        const char *function) {
+    bool exact = harden_on() && block->kind != BLOCK_LARGE;
+    if (exact && size != block->size) {
+        panic_misuse(function, "wrong size given with", pointer);
+    }
     if (size > block->size || (size < block->size / 2 && block->size > 64)) {
         panic_misuse(function, "wrong size given with", pointer);
     }
@@ -64,7 +82,8 @@ NOINLINE void free_sized_slow(void *pointer, size_t size, const char *function) 
     }
     fork_check();
     struct block block = block_of(pointer, function);
-    if (block.kind == BLOCK_SMALL && block.class != sizeclass_of(size == 0 ? 1 : size)) {
+    if (!harden_on() && block.kind == BLOCK_SMALL &&
+        block.class != sizeclass_of(size == 0 ? 1 : size)) {
         panic_misuse(function, "wrong size given with", pointer);
     }
     check_size(&block, pointer, size, function);

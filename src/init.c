@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "counters.h"
 #include "fork.h"
+#include "harden.h"
 #include "heap.h"
 #include "options.h"
 #include "os/os.h"
@@ -32,6 +33,9 @@ static bool init_locked(void) {
     options_read(&root.live.options, text, complain);
     if (root.live.options.value[OPTION_EVENTS]) {
         counters_begin();
+    }
+    if (root.live.options.value[OPTION_HARDEN] && !harden_begin()) {
+        complain("no address space for hardened mode; it stays off");
     }
     // If the kernel refuses, the page stays writable: less protection, no less function.
     (void)os_make_readonly(&root.fixed, sizeof(root.fixed));

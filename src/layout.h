@@ -180,6 +180,15 @@ struct event_counts {
     uint64_t frees[CLASS_COUNT];
 };
 
+// Hardened mode. Bins are not used; a block is free, in quarantine or in use.
+struct hardened {
+    // Bit g % 64 of word g / 64 is set while a block in use begins at granule g of BLOCK_ALIGN
+    // bytes behind the base. The words of units below `opened` are accessible.
+    _Atomic uint64_t *live;
+    uint64_t opened;
+    uint32_t quarantined[CLASS_COUNT]; // blocks in quarantine
+};
+
 // Values of the options by number (options.h), and where each came from.
 #define OPTION_ROOM 32u
 
@@ -260,6 +269,7 @@ struct root_live {
     struct fork_page *fork_page; // NULL while the process has had one thread only
     uint32_t watch;               // WATCH_ bits; does not change once `ready`
     struct event_counts *counts;  // NULL: the option `events` is off
+    struct hardened *hardened;    // NULL: hardened mode is off
     _Atomic uint32_t init_lock;
     _Atomic uint32_t ready;         // 1 once the first allocation has set everything up
     void *empty_slot;               // always NULL: what lies below the top of the bins of nobody

@@ -80,7 +80,7 @@ static void insert(const struct mapping *mapping) {
     table()->bytes += mapping->length;
 }
 
-static bool record(const struct mapping *mapping) {
+bool mapping_record(const struct mapping *mapping) {
     os_lock(&table()->lock);
     bool room = make_room();
     if (room) {
@@ -111,8 +111,7 @@ static void erase(struct mapping *entry) {
     t->entries[hole] = (struct mapping){.address = 0};
 }
 
-// Takes an address's entry out of the table.
-static bool forget(const void *block, struct mapping *found) {
+bool mapping_forget(const void *block, struct mapping *found) {
     os_lock(&table()->lock);
     struct mapping *entry = NULL;
     if (table()->capacity > 0) {
@@ -159,7 +158,7 @@ void *mapping_new(size_t size, size_t alignment) {
         .address = address, .size = end - address, .start = start, .length = end - start,
         .asked = size,
     };
-    if (!record(&mapping)) {
+    if (!mapping_record(&mapping)) {
         (void)os_unmap((void *)start, end - start);
         return NULL;
     }
@@ -180,7 +179,7 @@ bool mapping_find(const void *block, struct mapping *found) {
 
 bool mapping_free(const void *block) {
     struct mapping mapping;
-    if (!forget(block, &mapping)) {
+    if (!mapping_forget(block, &mapping)) {
         return false;
     }
     if (!os_unmap((void *)mapping.start, mapping.length)) {

@@ -20,6 +20,11 @@ bool mapping_free(const void *block);
 // not possible; the block is then as it was.
 void *mapping_resize(const void *block, size_t size);
 
+// For who makes mappings of another shape (fence.h): puts one into the table, false: no memory;
+// takes the one of a block out, false: there is none.
+bool mapping_record(const struct mapping *mapping);
+bool mapping_forget(const void *block, struct mapping *found);
+
 void mapping_after_fork(void);
 
 #endif

@@ -16,6 +16,10 @@ const struct option_row option_table[OPTION_COUNT] = {
                         "print a short account of the heap when the program ends"},
     [OPTION_EVENTS] = {"events", OPTION_BOOL, 0, 0, 1,
                        "count every call and event, and print the counts when the program ends"},
+    [OPTION_HARDEN] = {"harden", OPTION_BOOL, 0, 0, 1,
+                       "check every block at every free, and find writes after free"},
+    [OPTION_QUARANTINE] = {"quarantine", OPTION_SIZE, (uint64_t)1 << 20, 0, (uint64_t)1 << 30,
+                           "hardened mode: how much freed memory is kept out of use"},
 };
 
 _Static_assert(OPTION_COUNT <= OPTION_ROOM, "the layout has room for every option");

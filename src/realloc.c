@@ -4,6 +4,7 @@
 #include "export.h"
 #include "fork.h"
 #include "free.h"
+#include "harden.h"
 #include "init.h"
 #include "large.h"
 #include "panic.h"
@@ -15,6 +16,20 @@
 // A small block stays where it is unless it would waste more than half of itself.
 static bool stays(const struct block *block, size_t size) {
     return size <= block->size && (size > block->size / 2 || block->size <= 64);
+}
+
+// Where the block of that size is without a copy; NULL: it takes one. Hardened mode moves blocks
+// whenever it can: the old address is useless then.
+static void *without_copy(void *pointer, const struct block *block, size_t size) {
+    if (harden_on() && block->kind != BLOCK_LARGE) {
+        bool same = block->kind == BLOCK_SMALL ? harden_resize(pointer, block->class, size)
+                                               : size == block->size;
+        return same ? pointer : NULL;
+    }
+    if (block->kind == BLOCK_SMALL) {
+        return stays(block, size) ? pointer : NULL;
+    }
+    return large_resize(pointer, block, size);
 }
 
 static void *move(void *pointer, const struct block *block, size_t size) {
@@ -37,17 +52,10 @@ static void *resize(void *pointer, size_t size) {
         errno = ENOMEM;
         return NULL;
     }
-    if (block.kind == BLOCK_SMALL) {
-        if (stays(&block, size)) {
-            event_raise(EVENT_RESIZE, pointer, size, block.class, 1);
-            return pointer;
-        }
-    } else {
-        void *resized = large_resize(pointer, &block, size);
-        if (resized != NULL) {
-            event_raise(EVENT_RESIZE, resized, size, 0, 1);
-            return resized;
-        }
+    void *resized = without_copy(pointer, &block, size);
+    if (resized != NULL) {
+        event_raise(EVENT_RESIZE, resized, size, block.class, 1);
+        return resized;
     }
     int saved = errno;
     void *moved = move(pointer, &block, size);

@@ -78,6 +78,11 @@ static void span_destroy(uint32_t head) {
     size_t touched = (size_t)atomic_load_explicit(&span->carved, memory_order_relaxed) * row->size;
     uint32_t dirty = (uint32_t)((touched + UNIT_SIZE - 1) >> UNIT_SHIFT);
     event_raise(EVENT_SPAN_GONE, (void *)unit_address(head), row->units * UNIT_SIZE, span->class, 1);
+    if (unlikely(root.live.watch & WATCH_HARDEN) &&
+        os_purge((void *)unit_address(head), row->units * UNIT_SIZE)) {
+        dirty = 0; // another class may have these addresses only after the kernel had them
+        span->dirty = 0;
+    }
     // What was dirty when the span was made may still be so beyond what it carved.
     arena_give(head, span->dirty > 0 ? row->units : dirty);
 }

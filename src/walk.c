@@ -45,16 +45,20 @@ READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_
 
 READS_RACILY static void add_heaps(struct account *account) {
     for (const struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
-        for (unsigned class = 1; class < CLASS_COUNT; class++) {
+        for (unsigned class = 1; class < CLASS_COUNT; class ++) {
             account->classes[class].cached += bin_count_now(heap, class);
         }
         account->heaps++;
     }
     account->threads = root.live.threads;
+    const struct hardened *hardened = root.live.hardened;
+    for (unsigned class = 1; hardened != NULL && class < CLASS_COUNT; class ++) {
+        account->classes[class].cached += hardened->quarantined[class];
+    }
 }
 
 static void add_up_classes(struct account *account) {
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         struct class_account *sums = &account->classes[class];
         uint64_t idle = sums->free + sums->uncarved + sums->cached;
         uint64_t used = sums->blocks > idle ? sums->blocks - idle : 0;
@@ -80,8 +84,7 @@ READS_RACILY void walk_account(struct account *account) {
         head += run_length_of(shape);
     }
     if (root.live.limit > 0) {
-        account->arena_bytes =
-            ((root.live.limit - 1) << UNIT_SHIFT) - account->foreign_bytes;
+        account->arena_bytes = ((root.live.limit - 1) << UNIT_SHIFT) - account->foreign_bytes;
         account->top_bytes = (root.live.limit - top) << UNIT_SHIFT;
     }
     account->mapping_count = root.live.mappings.count;

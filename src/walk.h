@@ -12,7 +12,7 @@ struct class_account {
     uint64_t blocks;  // in all spans
     uint64_t free;    // in the spans' bitmaps, never carved ones excluded
     uint64_t uncarved;
-    uint64_t cached;  // in bins
+    uint64_t cached;  // in bins, or in the quarantine of hardened mode
 };
 
 // used + cached + free + uncarved blocks of all classes, plus tails == bytes of all spans.
