@@ -185,6 +185,7 @@ static void read_pair(struct option_values *values, const char *pair, size_t len
             values->source[i] = SOURCE_ENVIRONMENT;
         } else {
             values->value[i] = row->initial;
+            values->source[i] = SOURCE_DEFAULT;
             complain_value(row, value, value_length, complain);
         }
         return;

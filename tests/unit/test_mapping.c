@@ -1,0 +1,144 @@
+// The table of mappings with many entries, random order, and refusing kernels.
+#include "init.h"
+#include "invariants.h"
+#include "mapping.h"
+#include "os/os.h"
+#include "root.h"
+#include "testing.h"
+#include "unit.h"
+
+#define MANY 3000u
+
+static char *blocks[MANY];
+static size_t sizes[MANY];
+
+static void finds_what_it_has(void **state) {
+    (void)state;
+    uint64_t random = test_seed();
+    assert_true(init_ready());
+    for (unsigned step = 0; step < 20000; step++) {
+        unsigned i = test_random(&random) % MANY;
+        struct mapping found;
+        if (blocks[i] == NULL) {
+            sizes[i] = 1 + test_random(&random) % 20000;
+            blocks[i] = mapping_new(sizes[i], (size_t)16 << test_random(&random) % 14);
+            assert_non_null(blocks[i]);
+            assert_true(test_zero(blocks[i], sizes[i]));
+            test_fill(blocks[i], sizes[i]);
+        } else {
+            assert_true(mapping_find(blocks[i], &found));
+            assert_true(found.asked == sizes[i] && found.size >= sizes[i]);
+            assert_true(test_filled(blocks[i], blocks[i], sizes[i], sizes[i]));
+            assert_false(mapping_find(blocks[i] + 16, &found));
+            assert_true(mapping_free(blocks[i]));
+            assert_false(mapping_free(blocks[i]));
+            assert_false(mapping_find(blocks[i], &found));
+            blocks[i] = NULL;
+        }
+        if (step % 1000 == 0) {
+            invariants_check(false);
+        }
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_true(blocks[i] == NULL || mapping_free(blocks[i]));
+        blocks[i] = NULL;
+    }
+    assert_int_equal(root.live.mappings.count, 0);
+    assert_int_equal(root.live.mappings.bytes, 0);
+}
+
+static void nothing_is_found(void **state) {
+    (void)state;
+    struct mapping found;
+    assert_false(mapping_find(NULL, &found));
+    assert_false(mapping_find(&found, &found));
+    assert_false(mapping_free(NULL));
+    assert_null(mapping_resize(NULL, 100));
+    assert_null(mapping_resize(&found, 100));
+    assert_null(mapping_new(SIZE_MAX, 16));
+    assert_null(mapping_new(PTRDIFF_MAX, 4096));
+    assert_null(mapping_new(100, (size_t)1 << 62));
+}
+
+static void resizes(void **state) {
+    (void)state;
+    char *block = mapping_new(10000, 16);
+    static const size_t steps[] = {20000, 5000000, 300, 12288, 12289, 80000000, 1};
+    size_t kept = 300;
+    memset(block, 0x3c, kept);
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        block = mapping_resize(block, steps[i]);
+        assert_non_null(block);
+        kept = kept < steps[i] ? kept : steps[i];
+        for (size_t j = 0; j < kept; j++) {
+            assert_int_equal(block[j], 0x3c);
+        }
+        struct mapping found;
+        assert_true(mapping_find(block, &found) && found.asked == steps[i]);
+        invariants_check(false);
+    }
+    assert_null(mapping_resize(block, SIZE_MAX));
+    assert_true(mapping_free(block));
+}
+
+static void kernel_refuses(void **state) {
+    (void)state;
+    if (!LUCID_CHECKED && !LUCID_STRESS) {
+        skip();
+    }
+    char *block = mapping_new(10000, 16);
+    (void)os_inject(OS_REMAP, 1, false);
+    assert_null(mapping_resize(block, 20000000));
+    (void)os_inject(OS_MAP, 1, false);
+    assert_null(mapping_new(10000, 16));
+    (void)os_inject(OS_MAP, 0, false);
+    // The piece in front that cannot be cut off stays part of the mapping.
+    (void)os_inject(OS_UNMAP, 1, true);
+    char *aligned = mapping_new(10000, 1 << 20);
+    (void)os_inject(OS_UNMAP, 0, false);
+    assert_true(aligned != NULL && (uintptr_t)aligned % (1 << 20) == 0);
+    invariants_check(false);
+    assert_true(mapping_free(aligned) && mapping_free(block));
+    assert_int_equal(root.live.mappings.bytes, 0);
+}
+
+// The table cannot grow: it fills up to the last place but one, then mappings are refused.
+static void table_is_full(void **state) {
+    (void)state;
+    if (!LUCID_CHECKED && !LUCID_STRESS) {
+        skip();
+    }
+    unsigned made = 0;
+    uint32_t capacity = root.live.mappings.capacity;
+    for (;;) {
+        (void)os_inject(OS_MAP, 2, false); // the first is the mapping, the second the larger table
+        char *block = mapping_new(4096, 16);
+        (void)os_inject(OS_MAP, 0, false);
+        if (block == NULL) {
+            break;
+        }
+        assert_true(made < MANY * 10);
+        *(char **)(void *)block = made == 0 ? NULL : blocks[0]; // a chain through the blocks
+        blocks[0] = block;
+        made++;
+    }
+    assert_int_equal(root.live.mappings.capacity, capacity);
+    assert_int_equal(root.live.mappings.count, capacity - 1);
+    invariants_check(false);
+    for (char *block = blocks[0]; block != NULL;) {
+        char *next = *(char **)(void *)block;
+        assert_true(mapping_free(block));
+        block = next;
+    }
+    blocks[0] = NULL;
+    assert_int_equal(root.live.mappings.count, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_what_it_has), cmocka_unit_test(nothing_is_found),
+        cmocka_unit_test(resizes),           cmocka_unit_test(kernel_refuses),
+        cmocka_unit_test(table_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,165 @@
+// The options: notation, ranges, the nearest name, and one line for whatever makes no sense.
+#include "options.h"
+#include "testing.h"
+#include "unit.h"
+
+static char complaints[4000];
+static unsigned complaint_count;
+
+static void complain(const char *line) {
+    complaint_count++;
+    assert_null(strchr(line, '\n'));
+    (void)strncat(complaints, line, sizeof(complaints) - strlen(complaints) - 1);
+}
+
+static struct option_values read_options(const char *text) {
+    struct option_values values;
+    memset(&values, 0x77, sizeof(values));
+    complaints[0] = '\0';
+    complaint_count = 0;
+    options_read(&values, text, complain);
+    return values;
+}
+
+static void defaults(void **state) {
+    (void)state;
+    const char *texts[] = {NULL, "", ",", ",,,"};
+    for (unsigned t = 0; t < 4; t++) {
+        struct option_values values = read_options(texts[t]);
+        for (unsigned i = 0; i < OPTION_COUNT; i++) {
+            assert_int_equal(values.value[i], option_table[i].initial);
+            assert_int_equal(values.source[i], SOURCE_DEFAULT);
+        }
+        assert_int_equal(complaint_count, 0);
+    }
+}
+
+static void table_is_sound(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = &option_table[i];
+        assert_true(row->least <= row->initial && row->initial <= row->most);
+        assert_true(strlen(row->name) > 0 && strlen(row->help) > 0);
+        for (const char *letter = row->name; *letter != '\0'; letter++) {
+            assert_true(*letter == '_' || (*letter >= 'a' && *letter <= 'z'));
+        }
+    }
+}
+
+static void reads_values(void **state) {
+    (void)state;
+    struct option_values values = read_options("mmap_threshold=1M,PURGE=Off,,purge_age=2s");
+    assert_int_equal(complaint_count, 0);
+    assert_int_equal(values.value[OPTION_MMAP_THRESHOLD], 1 << 20);
+    assert_int_equal(values.source[OPTION_MMAP_THRESHOLD], SOURCE_ENVIRONMENT);
+    assert_int_equal(values.value[OPTION_PURGE], 0);
+    assert_int_equal(values.value[OPTION_PURGE_AGE], 2000);
+    assert_int_equal(values.source[OPTION_SUMMARY], SOURCE_DEFAULT);
+    assert_int_equal(read_options("purge=0,purge=1").value[OPTION_PURGE], 1); // the last one counts
+}
+
+struct notation {
+    const char *text;
+    bool good;
+    uint64_t value;
+};
+
+static void check_notations(enum option option, const struct notation *rows, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = 0;
+        bool good = option_parse(&option_table[option], rows[i].text, strlen(rows[i].text), &value);
+        if (good != rows[i].good || (good && value != rows[i].value)) {
+            fail_msg("'%s' for %s: %d, %llu", rows[i].text, option_table[option].name, good,
+                     (unsigned long long)value);
+        }
+    }
+}
+
+static void notations(void **state) {
+    (void)state;
+    static const struct notation sizes[] = {
+        {"65536", true, 65536},     {"64K", true, 65536},       {"64k", true, 65536},
+        {"2M", true, 2 << 20},      {"512M", true, 512 << 20},  {"513M", false, 0},
+        {"1T", false, 0},           {"", false, 0},             {"K", false, 0},
+        {"-1", false, 0},           {"+5", false, 0},           {"64KB", false, 0},
+        {"64 K", false, 0},         {"0x10000", false, 0},      {"1", false, 0},
+        {"18446744073709551616", false, 0}, {"99999999999999999999999", false, 0},
+        {"18014398509481984K", false, 0},   {"64ms", false, 0},  {"32768", true, 32768},
+    };
+    static const struct notation times[] = {
+        {"500ms", true, 500}, {"2s", true, 2000}, {"7", true, 7},        {"0", true, 0},
+        {"2S", true, 2000},   {"2m", false, 0},   {"3600001", false, 0}, {"3600s", true, 3600000},
+        {"1.5s", false, 0},
+    };
+    static const struct notation bools[] = {
+        {"1", true, 1},    {"0", true, 0},    {"on", true, 1},     {"OFF", true, 0},
+        {"yes", true, 1},  {"no", true, 0},   {"true", true, 1},   {"false", true, 0},
+        {"2", false, 0},   {"", false, 0},    {"onn", false, 0},   {"o", false, 0},
+    };
+    check_notations(OPTION_MMAP_THRESHOLD, sizes, sizeof(sizes) / sizeof(sizes[0]));
+    check_notations(OPTION_PURGE_AGE, times, sizeof(times) / sizeof(times[0]));
+    check_notations(OPTION_PURGE, bools, sizeof(bools) / sizeof(bools[0]));
+}
+
+static void require_complaint(const char *text, const char *words) {
+    (void)read_options(text);
+    if (complaint_count != 1 || strstr(complaints, words) == NULL) {
+        fail_msg("'%s' gives %u lines: %s", text, complaint_count, complaints);
+    }
+}
+
+static void complains_and_suggests(void **state) {
+    (void)state;
+    require_complaint("purg=1", "did you mean 'purge'?");
+    require_complaint("prge_age=1", "did you mean 'purge_age'?");
+    require_complaint("mmapthreshold=1M", "did you mean 'mmap_threshold'?");
+    require_complaint("sumary=1", "did you mean 'summary'?");
+    require_complaint("SUMMERY=1", "'summary'");
+    require_complaint("purge=maybe", "'maybe' is no value for purge, which takes 0 or 1");
+    require_complaint("purge", "'' is no value for purge");
+    require_complaint("purge_age=1x", "such as 500ms or 2s from 0 to 3600000");
+    require_complaint("mmap_threshold=1", "a size such as 64K");
+    require_complaint("=5", "no option is called ''");
+    (void)read_options("a=1,b=2,purge=0,c=3");
+    assert_int_equal(complaint_count, 3);
+}
+
+// A wrong value after a right one: the default stays, as the line says.
+static void default_stays(void **state) {
+    (void)state;
+    struct option_values values = read_options("purge_age=7,purge_age=never");
+    assert_int_equal(values.value[OPTION_PURGE_AGE], option_table[OPTION_PURGE_AGE].initial);
+    assert_int_equal(values.source[OPTION_PURGE_AGE], SOURCE_DEFAULT);
+}
+
+// Whatever is written there, it ends and complains in lines of bounded length.
+static void survives_anything(void **state) {
+    (void)state;
+    static const char letters[] = "abpurge_=,,=0159KMs\x80\xff \t%n";
+    uint64_t random = test_seed();
+    char text[600];
+    for (unsigned round = 0; round < 20000; round++) {
+        size_t length = test_random(&random) % (sizeof(text) - 1);
+        for (size_t i = 0; i < length; i++) {
+            text[i] = letters[test_random(&random) % (sizeof(letters) - 1)];
+        }
+        text[length] = '\0';
+        struct option_values values = read_options(text);
+        for (unsigned i = 0; i < OPTION_COUNT; i++) {
+            assert_in_range(values.value[i], option_table[i].least, option_table[i].most);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(table_is_sound),
+        cmocka_unit_test(reads_values),
+        cmocka_unit_test(notations),
+        cmocka_unit_test(complains_and_suggests),
+        cmocka_unit_test(default_stays),
+        cmocka_unit_test(survives_anything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,136 @@
+// Locks under contention; what the system calls promise about errno and faults.
+#include "os/os.h"
+#include "testing.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+#define THREADS 6
+#define ROUNDS 20000u
+
+static _Atomic uint32_t lock;
+static unsigned plain_counter; // only the lock keeps its increments apart
+static _Atomic unsigned tried;
+
+static void *count_up(void *argument) {
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i % 3 == 0) {
+            while (!os_try_lock(&lock)) {
+                (void)atomic_fetch_add(&tried, 1);
+                (void)sched_yield();
+            }
+        } else {
+            os_lock(&lock);
+        }
+        unsigned seen = plain_counter;
+        if (i % 500 == 0) {
+            (void)sched_yield(); // the others come to sleep on the lock
+        }
+        plain_counter = seen + 1;
+        os_unlock(&lock);
+    }
+    return argument;
+}
+
+static void locks_exclude(void **state) {
+    (void)state;
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, count_up, NULL), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(plain_counter, THREADS * ROUNDS);
+    assert_int_equal(lock, 0);
+}
+
+static void try_lock(void **state) {
+    (void)state;
+    _Atomic uint32_t word = 0;
+    assert_true(os_try_lock(&word));
+    assert_false(os_try_lock(&word));
+    os_unlock(&word);
+    assert_int_equal(word, 0);
+}
+
+static void memory_calls(void **state) {
+    (void)state;
+    size_t page = os_page_size();
+    errno = 1789;
+    char *reserved = os_reserve(16 * page);
+    assert_non_null(reserved);
+    assert_true(os_commit(reserved + page, 4 * page));
+    memset(reserved + page, 0x44, 4 * page);
+    assert_true(os_purge(reserved + page, 2 * page));
+    assert_true(test_zero(reserved + page, 2 * page));
+    assert_int_equal(reserved[3 * page], 0x44);
+    assert_true(os_make_readonly(reserved + page, page));
+    assert_true(os_make_inaccessible(reserved + page, page));
+    assert_int_equal(os_map_at((uintptr_t)reserved, page), OS_OCCUPIED);
+    assert_true(os_unmap(reserved, page));
+    assert_int_equal(os_map_at((uintptr_t)reserved, page), OS_MAPPED);
+    assert_true(os_unmap(reserved, 16 * page));
+    char *map = os_map(4 * page);
+    map[0] = 1;
+    map = os_remap(map, 4 * page, 4000 * page);
+    assert_true(map != NULL && map[0] == 1 && map[3999 * page] == 0);
+    assert_true(os_unmap(map, 4000 * page));
+    assert_null(os_map((size_t)1 << 60));
+    assert_null(os_reserve((size_t)1 << 60));
+    assert_null(os_remap(map, page, (size_t)1 << 60));
+    assert_int_equal(os_map_at(page, (size_t)1 << 62), OS_NO_MEMORY);
+    assert_int_equal(errno, 1789); // not even the failures changed it
+}
+
+static void faults(void **state) {
+    (void)state;
+    if (!LUCID_CHECKED && !LUCID_STRESS) {
+        skip();
+    }
+    size_t page = os_page_size();
+    (void)os_inject(OS_MAP, 2, false);
+    void *first = os_map(page);
+    void *second = os_map(page);
+    void *third = os_map(page);
+    assert_true(first != NULL && second == NULL && third != NULL);
+    (void)os_inject(OS_MAP, 1, true);
+    assert_true(os_map(page) == NULL && os_map(page) == NULL);
+    (void)os_inject(OS_MAP, 0, false);
+    assert_true(os_unmap(first, page) && os_unmap(third, page));
+}
+
+static void *set_on_end(void *argument) {
+    return argument;
+}
+
+static void knows_the_process(void **state) {
+    (void)state;
+    assert_int_equal(os_process_id(), getpid());
+    assert_int_equal(os_thread_id(), getpid());
+    assert_true(os_thread_alive(os_thread_id()));
+    assert_false(os_thread_alive(4194304)); // beyond the largest possible number
+    assert_int_equal(os_thread_self(), (uint64_t)pthread_self());
+    assert_string_equal(os_program_name(), "unit_os");
+    (void)setenv("LUCID_TEST_VARIABLE", "a=b", 1);
+    assert_string_equal(os_environment("LUCID_TEST_VARIABLE"), "a=b");
+    assert_null(os_environment("LUCID_TEST"));
+    assert_false(os_is_secure());
+    assert_int_equal(os_random(), os_random()); // of the process, not of the call
+    uint64_t before = os_now_ms();
+    assert_true(os_now_ms() >= before);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, set_on_end, NULL), 0);
+    (void)pthread_join(thread, NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(locks_exclude), cmocka_unit_test(try_lock),
+        cmocka_unit_test(memory_calls),  cmocka_unit_test(faults),
+        cmocka_unit_test(knows_the_process),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
