@@ -119,7 +119,7 @@ uint32_t pool_run_before(uint32_t unit) {
     if (unit <= 1) {
         return 0;
     }
-    uint32_t head = run_at(unit - 1)->prev;
+    uint32_t head = __atomic_load_n(&run_at(unit - 1)->prev, __ATOMIC_RELAXED);
     if (head == 0 || head >= unit) {
         return 0;
     }

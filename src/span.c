@@ -17,11 +17,17 @@ static uint32_t blocks_of(const struct run *span) {
 
 // ---- lists; pre: the list's lock is held --------------------------------------------------------
 
+// The pool looks at the record in front of a free run, which may be a span of one unit, and believes
+// what it finds only if the shapes agree (pool_run_before).
+static void set_prev(uint32_t head, uint32_t prev) {
+    __atomic_store_n(&run_at(head)->prev, prev, __ATOMIC_RELAXED);
+}
+
 static void list_push(struct class_list *list, uint32_t head) {
     run_at(head)->next = list->head;
-    run_at(head)->prev = 0;
+    set_prev(head, 0);
     if (list->head != 0) {
-        run_at(list->head)->prev = head;
+        set_prev(list->head, head);
     }
     __atomic_store_n(&list->head, head, __ATOMIC_RELAXED); // looked at without the lock too
     list->count++;
@@ -35,7 +41,7 @@ static void list_unlink(struct class_list *list, uint32_t head) {
         __atomic_store_n(&list->head, span->next, __ATOMIC_RELAXED);
     }
     if (span->next != 0) {
-        run_at(span->next)->prev = span->prev;
+        set_prev(span->next, span->prev);
     }
     list->count--;
 }
