@@ -3,6 +3,7 @@
 #include "fail.h"
 #include "workers.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -31,6 +32,9 @@ static void read_all(int pipe_end, char *text, size_t room) {
         char *into = length + 1 < room ? text + length : rest;
         size_t size = length + 1 < room ? room - 1 - length : sizeof(rest);
         ssize_t got = read(pipe_end, into, size);
+        if (got < 0 && errno == EINTR) {
+            continue; // a fuzzer's timer
+        }
         if (got <= 0) {
             break;
         }
@@ -58,8 +62,10 @@ int child_run(void (*job)(void *), void *argument, char *text, size_t room) {
         (void)close(ends[0]);
     }
     int status = 0;
-    if (waitpid(pid, &status, 0) != pid) {
-        fail("lost the child");
+    while (waitpid(pid, &status, 0) != pid) {
+        if (errno != EINTR) {
+            fail("lost the child");
+        }
     }
     return status;
 }
