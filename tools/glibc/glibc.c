@@ -109,9 +109,8 @@ static uint64_t json_chunks(struct json *json, const struct glibc_walk *walk, ui
 // ---- text -----------------------------------------------------------------------------------------
 
 static void print_chunk(struct out *out, const struct glibc_chunk *chunk) {
-    out_format(out, "  0x%-16llx  0x%-8llx 0x%-8llx %-8s %s%s\n",
-               (unsigned long long)chunk->address, (unsigned long long)chunk->size,
-               (unsigned long long)(chunk->size | chunk->flags), chunk_state(chunk),
+    out_format(out, "  0x%-16llx  0x%-8llx 0x%-8llx %-8s %s%s\n", ull(chunk->address),
+               ull(chunk->size), ull(chunk->size | chunk->flags), chunk_state(chunk),
                flag_names(chunk->flags),
                chunk->tcache ? "  the first thread's table of cached blocks" : "");
 }
@@ -125,13 +124,13 @@ static void print_head(const struct session *session, const struct glibc_walk *w
     session_print_head(session, out);
     out_format(out, "%s\n", best_effort);
     out_format(out, "[heap] 0x%llx to 0x%llx; what malloc returned is 16 bytes behind a chunk\n\n",
-               (unsigned long long)walk->start, (unsigned long long)walk->end);
+               ull(walk->start), ull(walk->end));
 }
 
 static void print_problem(const struct glibc_walk *walk) {
     if (walk->problem != NULL) {
-        out_format(&out_standard, "  the walk ends at 0x%llx: %s there\n",
-                   (unsigned long long)walk->problem_at, walk->problem);
+        out_format(&out_standard, "  the walk ends at 0x%llx: %s there\n", ull(walk->problem_at),
+                   walk->problem);
     }
 }
 
@@ -165,7 +164,7 @@ int glibc_heap(struct session *session, uint64_t limit) {
         }
         if (walk.count > 0 && walk.count - 1 > limit) {
             out_format(out, "  %llu more chunks are not shown (--limit)\n",
-                       (unsigned long long)(walk.count - limit - 1));
+                       ull(walk.count - limit - 1));
         }
         print_problem(&walk);
     }
@@ -198,7 +197,7 @@ int glibc_arena(struct session *session) {
             json_close_object(&json);
         } else {
             out_format(&out_standard, "  %-7s %12llu chunks %8s%s\n", block_state_names[state],
-                       (unsigned long long)sums.count[state], human_size(size, sums.bytes[state]),
+                       ull(sums.count[state]), human_size(size, sums.bytes[state]),
                        state == BLOCK_IS_USED ? "  cached ones of other threads included" : "");
         }
     }
@@ -228,8 +227,7 @@ int glibc_block(struct session *session, uint64_t address, uint64_t around) {
     if (at == walk.count) {
         say("0x%llx is in no chunk of glibc's main arena (0x%llx to 0x%llx) of %s; `lucid layout` "
             "tells what lies there",
-            (unsigned long long)address, (unsigned long long)walk.start,
-            (unsigned long long)walk.end, session->target.label);
+            ull(address), ull(walk.start), ull(walk.end), session->target.label);
         glibc_walk_free(&walk);
         return EXIT_FINDING;
     }
@@ -255,8 +253,8 @@ int glibc_block(struct session *session, uint64_t address, uint64_t around) {
             print_chunk(out, &walk.chunks[i]);
         }
         uint64_t shown = chunk->size < 512 ? chunk->size : 512;
-        out_format(out, "\n0x%llx is byte %llu of this chunk:\n", (unsigned long long)address,
-                   (unsigned long long)(address - chunk->address));
+        out_format(out, "\n0x%llx is byte %llu of this chunk:\n", ull(address),
+                   ull(address - chunk->address));
         human_words(out, chunk->address + 8, walk.heap + (chunk->address + 8 - walk.start),
                     (size_t)(shown - 8));
     }

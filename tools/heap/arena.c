@@ -53,10 +53,8 @@ static void print_numbers(const struct snapshot *snapshot, const struct tally *t
     const struct reader *reader = &snapshot->reader;
     struct out *out = &out_standard;
     out_format(out, "\narena 0x%llx to 0x%llx, top at 0x%llx, break started at 0x%llx\n",
-               (unsigned long long)reader_address(reader, 1),
-               (unsigned long long)reader_address(reader, reader->live.limit),
-               (unsigned long long)reader_address(reader, reader_top(reader)),
-               (unsigned long long)reader->fixed.break_start);
+               ull(reader_address(reader, 1)), ull(reader_address(reader, reader->live.limit)),
+               ull(reader_address(reader, reader_top(reader))), ull(reader->fixed.break_start));
     out_format(out, "  grows %s; %u foreign moves of the break were stepped over\n\n",
                reader->live.break_end != 0 ? "with the program break"
                                            : "in mappings, the break is not usable",
@@ -89,9 +87,8 @@ static void print_threads(const struct snapshot *snapshot) {
         count_cached(snapshot, heap, &blocks, &bytes);
         out_format(out, "%c%7d  %-16s  %-5s  %9llu %8s %10llu %10llu%s\n", heap->moved ? '~' : ' ',
                    (int)heap->tid, heap->name[0] != 0 ? heap->name : "-", heap_state(heap),
-                   (unsigned long long)blocks, human_size(size, bytes),
-                   (unsigned long long)counters.refills, (unsigned long long)counters.flushes,
-                   heap->inside ? "  inside lucid" : "");
+                   ull(blocks), human_size(size, bytes), ull(counters.refills),
+                   ull(counters.flushes), heap->inside ? "  inside lucid" : "");
     }
 }
 

@@ -37,10 +37,8 @@ static void print_text(const struct classes *classes) {
         }
         out_format(
             out, "%6u %6u %9llu %12llu %12llu %12llu %12llu   %5.1f%% %9s\n", i, row->size,
-            (unsigned long long)class->spans, (unsigned long long)class->used,
-            (unsigned long long)class->cached, (unsigned long long)class->free,
-            (unsigned long long)(class->blocks - class->carved),
-            100 * share(class->used, class->blocks),
+            ull(class->spans), ull(class->used), ull(class->cached), ull(class->free),
+            ull(class->blocks - class->carved), 100 * share(class->used, class->blocks),
             human_size(size, class->spans * row->units * reader_unit_size(&snapshot->reader)));
     }
     if (classes->tally.small.spans == 0) {

@@ -118,32 +118,29 @@ static void print_what(const struct inquiry *inquiry) {
     struct out *out = &out_standard;
     const struct row *row = &inquiry->row;
     uint64_t offset = inquiry->address - row->address;
-    out_format(out, "0x%llx is byte %llu of ", (unsigned long long)inquiry->address,
-               (unsigned long long)offset);
+    out_format(out, "0x%llx is byte %llu of ", ull(inquiry->address), ull(offset));
     if (row_is_block(row)) {
         out_format(out, "a %s block of %llu bytes, 0x%llx to 0x%llx%s\n", row_name(row),
-                   (unsigned long long)row->size, (unsigned long long)row->address,
-                   (unsigned long long)(row->address + row->size),
+                   ull(row->size), ull(row->address), ull(row->address + row->size),
                    row->moved ? ", ~ changing while it was read" : "");
     } else {
         out_format(out, "no block but of the %s, 0x%llx to 0x%llx\n",
                    row->kind == ROW_UNCARVED ? "part of a span that was never handed out"
                                              : row_kind_names[row->kind],
-                   (unsigned long long)row->address,
-                   (unsigned long long)(row->address + row->size));
+                   ull(row->address), ull(row->address + row->size));
     }
     if (row->kind == ROW_SMALL) {
         out_format(out, "  class     %u, block %u of its span\n", row->class, row->index);
     } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
         out_format(out, "  kind      %s, the program asked for %llu bytes\n",
-                   row_kind_names[row->kind], (unsigned long long)row->asked);
+                   row_kind_names[row->kind], ull(row->asked));
     }
     if (row->heap != NULL) {
         out_format(out, "  bin       of thread %d %s\n", (int)row->heap->tid, row->heap->name);
     }
     out_format(out, "  page      0x%llx %s\n",
-               (unsigned long long)(inquiry->address / inquiry->session.target.page_size *
-                                    inquiry->session.target.page_size),
+               ull(inquiry->address / inquiry->session.target.page_size *
+                   inquiry->session.target.page_size),
                page_text(&inquiry->session.target, inquiry->address));
 }
 
@@ -153,7 +150,7 @@ static void print_rows(const struct inquiry *inquiry) {
         const struct row *row = &inquiry->rows[i];
         bool here = row->address == inquiry->row.address;
         out_format(out, "%s%c 0x%-16llx %12llu  %s\n", here ? ">" : " ", row->moved ? '~' : ' ',
-                   (unsigned long long)row->address, (unsigned long long)row->size, row_name(row));
+                   ull(row->address), ull(row->size), row_name(row));
     }
 }
 
@@ -185,11 +182,10 @@ static void print_references(struct inquiry *inquiry) {
     for (size_t i = 0; i < inquiry->found_count; i++) {
         uint64_t at = inquiry->found[i];
         const struct region *region = regions_find(&inquiry->session.target.regions, at);
-        out_format(out, "  0x%-16llx ", (unsigned long long)at);
+        out_format(out, "  0x%-16llx ", ull(at));
         if (rows_find(inquiry->session.snapshot, at, &row) && row_is_block(&row)) {
             out_format(out, "byte %llu of the %s block 0x%llx of %llu bytes\n",
-                       (unsigned long long)(at - row.address), row_name(&row),
-                       (unsigned long long)row.address, (unsigned long long)row.size);
+                       ull(at - row.address), row_name(&row), ull(row.address), ull(row.size));
         } else {
             out_format(out, "in %s\n",
                        region != NULL && region->name[0] != 0 ? region->name
@@ -262,7 +258,7 @@ static int show_block(struct inquiry *inquiry) {
     if (!rows_find(session->snapshot, inquiry->address, &inquiry->row)) {
         const struct region *region = regions_find(&session->target.regions, inquiry->address);
         say("0x%llx is in no block of %s: it is in %s; `lucid layout` shows all of its memory",
-            (unsigned long long)inquiry->address, session->target.label,
+            ull(inquiry->address), session->target.label,
             region == NULL         ? "no memory at all"
             : region->name[0] != 0 ? region->name
                                    : "memory that is not lucid's");

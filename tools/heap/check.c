@@ -67,13 +67,13 @@ static void print_text(const struct session *session, const struct findings *fin
                human_count(cached, findings->cached), session->snapshot->heap_count);
     if (findings->moved > 0) {
         out_format(out, "~ %llu runs changed while they were read and were left out\n",
-                   (unsigned long long)findings->moved);
+                   ull(findings->moved));
     }
     for (size_t i = 0; i < findings->count; i++) {
         out_format(out, "  %-18s %s\n", findings->list[i].rule, findings->list[i].text);
     }
     if (findings->more > 0) {
-        out_format(out, "  and %llu more\n", (unsigned long long)findings->more);
+        out_format(out, "  and %llu more\n", ull(findings->more));
     }
     if (findings->count == 0) {
         out_text(out, "every rule holds\n");

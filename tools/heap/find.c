@@ -57,8 +57,8 @@ static void print_found(uint64_t address, void *context) {
         json_close_object(&search->json);
     } else {
         out_format(out, "  0x%-16llx  byte %llu of the %s block 0x%llx of %llu bytes\n",
-                   (unsigned long long)address, (unsigned long long)(address - row.address),
-                   row_name(&row), (unsigned long long)row.address, (unsigned long long)row.size);
+                   ull(address), ull(address - row.address), row_name(&row), ull(row.address),
+                   ull(row.size));
     }
 }
 
@@ -92,8 +92,7 @@ static void print_result(struct search *search) {
     run_search(search);
     if (search->limit != 0 && search->count > search->limit) {
         out_format(out, "  %s more are not shown: the limit is %llu (--limit N, 0 for all)\n",
-                   human_count(count, search->count - search->limit),
-                   (unsigned long long)search->limit);
+                   human_count(count, search->count - search->limit), ull(search->limit));
     }
     out_format(out, "%s %s\n", human_count(count, search->count),
                human_plural(search->count, "place", "places"));
@@ -111,8 +110,7 @@ static bool take_value(struct search *search) {
         return false;
     }
     if (search->string == NULL && search->width < 8 && search->value >> (search->width * 8) != 0) {
-        say("%s does not fit into %llu bytes (--width)", cli->arguments[0],
-            (unsigned long long)search->width);
+        say("%s does not fit into %llu bytes (--width)", cli->arguments[0], ull(search->width));
         return false;
     }
     return true;

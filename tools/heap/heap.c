@@ -87,10 +87,10 @@ static bool check_class(const struct filter *filter, const struct reader *reader
     }
     if (next != 0) {
         say("--class %llu: no class has that size; a request of it gets a block of %llu",
-            (unsigned long long)filter->size, (unsigned long long)next);
+            ull(filter->size), ull(next));
     } else {
-        say("--class %llu: blocks of that size have no class; try --min %llu",
-            (unsigned long long)filter->size, (unsigned long long)filter->size);
+        say("--class %llu: blocks of that size have no class; try --min %llu", ull(filter->size),
+            ull(filter->size));
     }
     return false;
 }
@@ -112,11 +112,11 @@ static void print_summary(struct out *out, const struct tally *tally) {
     print_counts(out, "cached", tally->small.cached, tally->cached_bytes);
     print_counts(out, "free", tally->small.free, tally->free_bytes);
     out_format(out, "  %-9s %15llu %-6s %8s\n", "untouched",
-               (unsigned long long)(tally->small.blocks - tally->small.carved), "blocks",
+               ull(tally->small.blocks - tally->small.carved), "blocks",
                human_size(size, tally->uncarved_bytes));
-    out_format(out, "  %-9s %15llu %-6s %8s  %s of it dirty\n", "pool",
-               (unsigned long long)tally->pool_runs, human_plural(tally->pool_runs, "run", "runs"),
-               human_size(size, tally->pool_bytes), human_size(dirty, tally->dirty_bytes));
+    out_format(out, "  %-9s %15llu %-6s %8s  %s of it dirty\n", "pool", ull(tally->pool_runs),
+               human_plural(tally->pool_runs, "run", "runs"), human_size(size, tally->pool_bytes),
+               human_size(dirty, tally->dirty_bytes));
     if (tally->foreign_bytes > 0) {
         out_format(out, "  %-9s %31s\n", "foreign", human_size(size, tally->foreign_bytes));
     }
@@ -142,8 +142,7 @@ static void print_row(struct out *out, const struct row *row) {
     if (row->heap != NULL) {
         out_format(out, "  thread %d %s", (int)row->heap->tid, row->heap->name);
     } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
-        out_format(out, "    %s, asked for %llu", row_kind_names[row->kind],
-                   (unsigned long long)row->asked);
+        out_format(out, "    %s, asked for %llu", row_kind_names[row->kind], ull(row->asked));
     } else if (row->kind == ROW_UNCARVED) {
         out_format(out, "  %u %s never handed out", row->blocks,
                    human_plural(row->blocks, "block", "blocks"));
@@ -177,7 +176,7 @@ static void print_text(struct listing *listing) {
     if (listing->hidden > 0) {
         char hidden[COUNT_TEXT];
         out_format(out, "  %s more rows are not shown: the limit is %llu (--limit N, 0 for all)\n",
-                   human_count(hidden, listing->hidden), (unsigned long long)listing->filter.limit);
+                   human_count(hidden, listing->hidden), ull(listing->filter.limit));
     }
     if (listing->tally.moved_runs > 0) {
         out_text(out, "  ~ changed while it was read; --freeze shows one instant\n");

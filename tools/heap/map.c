@@ -51,9 +51,8 @@ static bool choose_range(const struct picture *picture, uint64_t *start, uint64_
     *size = reader->fixed.page_size;
     if (picture->zoom != 0) {
         if (!reader_in_arena(reader, picture->zoom)) {
-            say("--zoom 0x%llx is not in the arena, 0x%llx to 0x%llx",
-                (unsigned long long)picture->zoom, (unsigned long long)*start,
-                (unsigned long long)*end);
+            say("--zoom 0x%llx is not in the arena, 0x%llx to 0x%llx", ull(picture->zoom),
+                (unsigned long long)*start, (unsigned long long)*end);
             return false;
         }
         *size = picture->cell != 0 ? picture->cell : 64;
@@ -104,7 +103,7 @@ static const char *cell_colour(const struct cells *cells, const struct cell *cel
 static void print_row(const struct cells *cells, size_t first, unsigned per_row, bool colour) {
     struct out *out = &out_standard;
     const char *current = "";
-    out_format(out, "  0x%-16llx ", (unsigned long long)(cells->start + first * cells->size));
+    out_format(out, "  0x%-16llx ", ull(cells->start + first * cells->size));
     for (size_t i = first; i < cells->count && i < first + per_row; i++) {
         const char *wanted = cell_colour(cells, &cells->list[i]);
         if (colour && strcmp(wanted, current) != 0) {
@@ -153,7 +152,7 @@ static void print_text(const struct picture *picture, const struct cells *cells)
         }
         folded = same;
     }
-    out_format(out, "  0x%-16llx end of the arena\n", (unsigned long long)cells->end);
+    out_format(out, "  0x%-16llx end of the arena\n", ull(cells->end));
 }
 
 static void print_json(const struct picture *picture, const struct cells *cells) {

@@ -4,6 +4,8 @@
 #include "spanstate.h"
 #include "util/memory.h"
 
+#include "util/out.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@ void findings_add(struct findings *findings, const char *rule, uint64_t address,
     finding->value = value;
     va_list arguments;
     va_start(arguments, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 misses the va_start
     vsnprintf(finding->text, sizeof(finding->text), format, arguments);
     va_end(arguments);
 }
@@ -57,10 +60,6 @@ static bool take_under_way(const struct snapshot *snapshot, const struct reader_
 }
 
 // ---- spans ----------------------------------------------------------------------------------------
-
-static unsigned long long ull(uint64_t number) {
-    return number;
-}
 
 static void check_bits(struct findings *findings, const struct reader_run *span) {
     for (uint32_t index = span->carved; index < SPAN_WORDS * 64; index++) {

@@ -17,7 +17,7 @@ static const struct root_place *choose_place(const struct session *session) {
     const struct root_places *places = &session->places;
     if (session->cli.root > places->count) {
         say("%s has %zu lucid %s, so there is no --root %llu", session->target.label, places->count,
-            human_plural(places->count, "heap", "heaps"), (unsigned long long)session->cli.root);
+            human_plural(places->count, "heap", "heaps"), ull(session->cli.root));
         return NULL;
     }
     return &places->list[session->cli.root != 0 ? session->cli.root - 1 : 0];
@@ -94,17 +94,18 @@ void session_print_head(const struct session *session, struct out *out) {
     if (snapshot != NULL) {
         out_format(out, ", read in %.2f ms\nlucid %s, layout %u, root 0x%llx (%s in %s)\n",
                    (double)snapshot->nanoseconds / 1e6, snapshot->reader.fixed.library_version,
-                   snapshot->reader.fixed.version, (unsigned long long)snapshot->place.address,
+                   snapshot->reader.fixed.version, ull(snapshot->place.address),
                    snapshot->place.how, snapshot->place.where);
     } else {
         out_char(out, '\n');
     }
-    for (size_t i = 0; i < session->places.count && session->places.count > 1; i++) {
-        out_format(
-            out, "  heap %zu of %zu: root 0x%llx in %s%s\n", i + 1, session->places.count,
-            (unsigned long long)session->places.list[i].address, session->places.list[i].where,
-            session->places.list[i].address == snapshot->place.address ? ", shown here"
-                                                                       : "; choose it with --root");
+    for (size_t i = 0; snapshot != NULL && session->places.count > 1 && i < session->places.count;
+         i++) {
+        out_format(out, "  heap %zu of %zu: root 0x%llx in %s%s\n", i + 1, session->places.count,
+                   ull(session->places.list[i].address), session->places.list[i].where,
+                   session->places.list[i].address == snapshot->place.address
+                       ? ", shown here"
+                       : "; choose it with --root");
     }
     if (target->truncated) {
         out_text(out, "the core is cut off: what lies behind its end is missing\n");

@@ -316,8 +316,7 @@ void snapshot_say_fault(const struct snapshot *snapshot) {
     unsigned long long root = snapshot->place.address;
     switch (reader->fault) {
     case READER_UNREADABLE:
-        say("the lucid heap of %s cannot be read at 0x%llx%s", label,
-            (unsigned long long)reader->where,
+        say("the lucid heap of %s cannot be read at 0x%llx%s", label, ull(reader->where),
             snapshot->target->kind == TARGET_CORE
                 ? ": the core was cut off or left that memory out; let it be dumped in full "
                   "(`ulimit -c unlimited`, gdb's gcore)"
@@ -326,13 +325,12 @@ void snapshot_say_fault(const struct snapshot *snapshot) {
     case READER_VERSION:
         say("%s runs lucid %s with heap layout %llu, and this tool reads layout %u; use the lucid "
             "command of that version",
-            label, reader->fixed.library_version, (unsigned long long)reader->value,
-            LUCID_LAYOUT_VERSION);
+            label, reader->fixed.library_version, ull(reader->value), LUCID_LAYOUT_VERSION);
         break;
     case READER_LAYOUT:
         say("%s runs lucid %s, whose heap is laid out in another way than this tool knows (%s is "
             "%llu); use the lucid command that was built together with it",
-            label, reader->fixed.library_version, reader->what, (unsigned long long)reader->value);
+            label, reader->fixed.library_version, reader->what, ull(reader->value));
         break;
     case READER_UNUSED:
         say("%s has loaded lucid %s but not allocated anything with it yet", label,
@@ -340,7 +338,7 @@ void snapshot_say_fault(const struct snapshot *snapshot) {
         break;
     case READER_DAMAGED:
         say("the heap of %s is damaged: at its root 0x%llx, %s is 0x%llx, which cannot be", label,
-            root, reader->what, (unsigned long long)reader->value);
+            root, reader->what, ull(reader->value));
         break;
     default:
         say("what was found at 0x%llx in %s is not the root of a lucid heap", root, label);

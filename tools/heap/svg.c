@@ -71,9 +71,8 @@ static void write_cell(struct out *out, const struct cells *cells, size_t i) {
     out_format(out,
                "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"><title>0x%llx: "
                "%s live, %s resident</title></rect>\n",
-               x, y, SIDE, SIDE, colour_of(cells, cell),
-               (unsigned long long)(cells->start + i * cells->size), human_size(live, cell->live),
-               human_size(resident, cell->resident));
+               x, y, SIDE, SIDE, colour_of(cells, cell), ull(cells->start + i * cells->size),
+               human_size(live, cell->live), human_size(resident, cell->resident));
 }
 
 static void write_picture(struct out *out, const struct cells *cells, const char *title) {
@@ -91,7 +90,7 @@ static void write_picture(struct out *out, const struct cells *cells, const char
     for (int row = 0; row < rows; row++) {
         out_format(out, "<text x=\"10\" y=\"%d\" font-family=\"monospace\">0x%llx</text>\n",
                    TOP + row * (SIDE + GAP) + 10,
-                   (unsigned long long)(cells->start + (uint64_t)row * PER_ROW * cells->size));
+                   ull(cells->start + (uint64_t)row * PER_ROW * cells->size));
     }
     for (size_t i = 0; i < cells->count; i++) {
         write_cell(out, cells, i);

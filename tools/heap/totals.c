@@ -3,12 +3,10 @@
 #include "spanstate.h"
 #include "util/memory.h"
 
+#include "util/out.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-static unsigned long long ull(uint64_t number) {
-    return number;
-}
 
 static uint32_t next_of(struct snapshot *snapshot, uint32_t head) {
     uint32_t next = 0;

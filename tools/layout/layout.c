@@ -28,13 +28,12 @@ static void print_process(const struct view_of_process *seen) {
     out_text(out, target->label);
     if (process->known) {
         out_format(out, "  %s, parent %d, user %llu, %llu %s, %s open files",
-                   process_state_text(process->state), (int)process->parent,
-                   (unsigned long long)process->user, (unsigned long long)process->threads,
-                   human_plural(process->threads, "thread", "threads"),
+                   process_state_text(process->state), (int)process->parent, ull(process->user),
+                   ull(process->threads), human_plural(process->threads, "thread", "threads"),
                    process->files_known ? human_count(files, process->open_files)
                                         : "(not shown to you:)");
     } else {
-        out_format(out, "  %llu %s", (unsigned long long)process->threads,
+        out_format(out, "  %llu %s", ull(process->threads),
                    human_plural(process->threads, "thread", "threads"));
     }
     out_char(out, '\n');
@@ -45,8 +44,8 @@ static void print_process(const struct view_of_process *seen) {
         const struct target_thread *thread = &target->threads[i];
         out_format(out, "  thread    %d %s", (int)thread->tid, thread->name);
         if (thread->has_registers) {
-            out_format(out, "  program counter 0x%llx  stack pointer 0x%llx",
-                       (unsigned long long)thread->pc, (unsigned long long)thread->sp);
+            out_format(out, "  program counter 0x%llx  stack pointer 0x%llx", ull(thread->pc),
+                       ull(thread->sp));
         } else {
             out_format(out, "  %s", process_state_text(thread->state));
         }
@@ -62,8 +61,8 @@ static void print_place(const char *name, const struct place *place, const char 
         out_format(&out_standard, "  %-12s unknown\n", name);
         return;
     }
-    out_format(&out_standard, "  %-12s 0x%-16llx %s (%s)\n", name,
-               (unsigned long long)place->address, note, break_source(place->by));
+    out_format(&out_standard, "  %-12s 0x%-16llx %s (%s)\n", name, ull(place->address), note,
+               break_source(place->by));
 }
 
 // The sentence that the drawing of a break always lacks: what of it is memory, and what is not.
@@ -113,15 +112,14 @@ static void print_break(const struct view_of_process *seen) {
     print_place("sbrk(0)", &map->now,
                 map->now.by == KNOWN_KERNEL ? "the break, rounded up to a page" : "the break");
     if (map->lucid) {
-        out_format(out, "  %-12s 0x%-16llx to 0x%llx\n", "lucid's arena",
-                   (unsigned long long)map->arena_base, (unsigned long long)map->arena_end);
+        out_format(out, "  %-12s 0x%-16llx to 0x%llx\n", "lucid's arena", ull(map->arena_base),
+                   ull(map->arena_end));
     }
     const struct process *process = &seen->process;
     if (process->start_stack != 0) {
         out_format(out, "  %-12s 0x%-16llx arguments 0x%llx to 0x%llx, environment to 0x%llx\n",
-                   "stack begins", (unsigned long long)process->start_stack,
-                   (unsigned long long)process->arg_start, (unsigned long long)process->arg_end,
-                   (unsigned long long)process->env_end);
+                   "stack begins", ull(process->start_stack), ull(process->arg_start),
+                   ull(process->arg_end), ull(process->env_end));
     }
     print_allocated(map);
 }
@@ -149,8 +147,8 @@ static void print_mappings(const struct view_of_process *seen) {
             out_format(out, "  ...... %s of nothing\n", human_size(size, region->start - last));
         }
         owner_text(owner, sizeof(owner), target, &seen->images, &seen->map, region);
-        out_format(out, "  0x%-16llx 0x%-16llx  %s ", (unsigned long long)region->start,
-                   (unsigned long long)region->end, region->rights);
+        out_format(out, "  0x%-16llx 0x%-16llx  %s ", ull(region->start), ull(region->end),
+                   region->rights);
         print_size(region->end - region->start, true);
         print_size(region->resident, region->counted);
         print_size(region->swapped, region->counted);
@@ -172,8 +170,7 @@ static void print_end(const struct view_of_process *seen) {
         out_format(out, ", %s resident, page tables %s", human_size(resident, process->resident),
                    human_size(tables, process->page_tables));
     }
-    out_format(out, "; user space ends at 0x%llx\n",
-               (unsigned long long)process_user_end(&seen->target));
+    out_format(out, "; user space ends at 0x%llx\n", ull(process_user_end(&seen->target)));
     if (!seen->target.memory_readable) {
         out_format(out, "Not shown: the exact break and who owns it. %s\n", seen->target.obstacle);
     }

@@ -58,7 +58,7 @@ static size_t read_gdb(void *context, uint64_t address, void *to, size_t length)
     struct target *target = context;
     char question[64];
     size_t count = 0;
-    snprintf(question, sizeof(question), "read %llx %zx\n", (unsigned long long)address, length);
+    snprintf(question, sizeof(question), "read %llx %zx\n", ull(address), length);
     if (!write_text(target->gdb->ask, question) || !read_count(target->gdb, &count) ||
         count > length || !read_exactly(target->gdb->answer, to, count)) {
         return 0;

@@ -134,8 +134,7 @@ static bool run_to_function(struct launch *launch, const char *function) {
     int met = -1;
     int point = trace_add_point(&launch->trace, address);
     if (point < 0) {
-        say("no stop can be set at %s, 0x%llx (%s)", function, (unsigned long long)address,
-            strerror(errno));
+        say("no stop can be set at %s, 0x%llx (%s)", function, ull(address), strerror(errno));
         return false;
     }
     enum trace_event event = trace_run(&launch->trace, &met);

@@ -345,7 +345,6 @@ int target_open_file(const struct target *target, const struct region *region) {
     if (fd >= 0) {
         close(fd);
     }
-    snprintf(range, sizeof(range), "%llx-%llx", (unsigned long long)region->start,
-             (unsigned long long)region->end);
+    snprintf(range, sizeof(range), "%llx-%llx", ull(region->start), ull(region->end));
     return open_at(target->pid, "/proc/%d/map_files/%s", range); // needs a capability
 }

@@ -1,6 +1,8 @@
 // Symbols and sections from the file behind an image, through libelf.
 #include "image.h"
 
+#include "util/out.h"
+
 #include <gelf.h>
 #include <libelf.h>
 #include <stdio.h>
@@ -115,8 +117,7 @@ bool image_name_address(const struct target *target, const struct image *image, 
     if (nearest.name[0] == 0) {
         return false;
     }
-    snprintf(to, length, "%s+0x%llx", nearest.name,
-             (unsigned long long)(nearest.value - nearest.best));
+    snprintf(to, length, "%s+0x%llx", nearest.name, ull(nearest.value - nearest.best));
     return true;
 }
 

@@ -134,10 +134,10 @@ bool observe(struct observation *seen, pid_t pid, uint64_t pointer) {
 
 static void print_row(struct out *out, const struct observed_row *row, uint64_t pointer) {
     bool here = pointer != 0 && pointer - row->address < row->size;
-    out_format(out, "   %s 0x%-16llx %12llu  %-9s", here ? ">" : " ",
-               (unsigned long long)row->address, (unsigned long long)row->size, row->state);
+    out_format(out, "   %s 0x%-16llx %12llu  %-9s", here ? ">" : " ", ull(row->address),
+               ull(row->size), row->state);
     if (row->size_word != 0) {
-        out_format(out, " (size word 0x%llx)", (unsigned long long)row->size_word);
+        out_format(out, " (size word 0x%llx)", ull(row->size_word));
     }
     out_char(out, '\n');
 }
@@ -146,16 +146,15 @@ void observation_print(const struct observation *seen, struct out *out) {
     char bytes[COUNT_TEXT];
     if (seen->map.now.by != KNOWN_NOT) {
         out_format(out, "    break from 0x%llx to sbrk(0) = 0x%llx: %s bytes from brk\n",
-                   (unsigned long long)seen->map.start.address,
-                   (unsigned long long)seen->map.now.address,
+                   ull(seen->map.start.address), ull(seen->map.now.address),
                    human_count(bytes, seen->map.allocated));
     }
     if (seen->has_words) {
-        out_format(out, "    x/12wx 0x%llx\n", (unsigned long long)seen->words_at);
+        out_format(out, "    x/12wx 0x%llx\n", ull(seen->words_at));
         human_words(out, seen->words_at, seen->words, sizeof(seen->words));
     } else if (seen->pointer != 0) {
         out_format(out, "    nothing is mapped at 0x%llx, in front of the pointer\n",
-                   (unsigned long long)seen->words_at);
+                   ull(seen->words_at));
     }
     for (size_t i = 0; i < seen->row_count; i++) {
         print_row(out, &seen->rows[i], seen->pointer);

@@ -120,8 +120,7 @@ static bool on_malloc(struct watch *watch, const struct trace_call *call) {
     watch->small += !large;
     watch->large |= large;
     watch->known = large ? watch->known : result;
-    snprintf(title, sizeof(title), "malloc(%llu) returned 0x%llx", (unsigned long long)size,
-             (unsigned long long)result);
+    snprintf(title, sizeof(title), "malloc(%llu) returned 0x%llx", ull(size), ull(result));
     snprintf(sentence, sizeof(sentence), "%s", large ? "A large request." : "A small request.");
     return show(watch, large ? "malloc-large" : "malloc", title, result, sentence) &&
            set_points(watch);
@@ -137,7 +136,7 @@ static bool on_free(struct watch *watch, const struct trace_call *call) {
         return false;
     }
     watch->freed = true;
-    snprintf(title, sizeof(title), "free(0x%llx)", (unsigned long long)call->argument[0]);
+    snprintf(title, sizeof(title), "free(0x%llx)", ull(call->argument[0]));
     return show(watch, "free", title, call->argument[0],
                 "The block that was shown last is given back.") &&
            set_points(watch);

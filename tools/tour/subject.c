@@ -21,22 +21,21 @@ static void *keep(void *block) {
     return block;
 }
 
-static bool report(int steps, int go, const void *block) {
-    uint64_t address = (uint64_t)(uintptr_t)block;
+static bool report(int steps, int go, uint64_t address) {
     char byte;
     return write(steps, &address, sizeof(address)) == sizeof(address) && read(go, &byte, 1) == 1;
 }
 
 int subject_main(int steps, int go) {
-    if (!report(steps, go, NULL)) {
+    if (!report(steps, go, 0)) {
         return 1;
     }
     char *a = keep(malloc(10));
-    if (a == NULL || !report(steps, go, a)) {
+    if (a == NULL || !report(steps, go, (uintptr_t)a)) {
         return 1;
     }
     memset(a, 'A', 10);
-    if (!report(steps, go, keep(a))) {
+    if (!report(steps, go, (uintptr_t)keep(a))) {
         return 1;
     }
     char *b = keep(malloc(15));
@@ -44,16 +43,16 @@ int subject_main(int steps, int go) {
         return 1;
     }
     memset(b, 'B', 15);
-    if (!report(steps, go, keep(b))) {
+    if (!report(steps, go, (uintptr_t)keep(b))) {
         return 1;
     }
     uintptr_t was_at = (uintptr_t)a;
     free(a);
-    if (!report(steps, go, (const void *)was_at)) {
+    if (!report(steps, go, was_at)) {
         return 1;
     }
     char *large = keep(malloc(LARGE));
-    if (large == NULL || !report(steps, go, large)) {
+    if (large == NULL || !report(steps, go, (uintptr_t)large)) {
         return 1;
     }
     free(large);

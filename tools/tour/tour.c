@@ -14,10 +14,6 @@
 
 // ---- the sentences: each is made from what was read -----------------------------------------------
 
-static unsigned long long ull(uint64_t number) {
-    return number;
-}
-
 static void explain_start(char *to, const struct observation *now) {
     const struct break_map *map = &now->map;
     snprintf(to, SENTENCE,
@@ -194,9 +190,10 @@ struct stage {
 };
 
 static bool take_step(struct tour *tour, struct stage *stage, enum subject_step step) {
-    char texts[2][SENTENCE];
+    char texts[2][SENTENCE] = {"", ""};
     const char *sentences[2] = {texts[0], texts[1]};
-    for (size_t i = 0; i < stage->count; i++) {
+    size_t count = stage->count < 2 ? stage->count : 2;
+    for (size_t i = 0; i < count; i++) {
         uint64_t pointer = 0;
         stage->before[i] = stage->now[i];
         if ((step != STEP_START && !subject_step(&stage->subjects[i], &pointer)) ||
@@ -205,7 +202,7 @@ static bool take_step(struct tour *tour, struct stage *stage, enum subject_step 
         }
         explain(step, texts[i], &stage->now[i], &stage->before[i]);
     }
-    tour_step(tour, steps[step].name, steps[step].title, stage->now, stage->count, sentences);
+    tour_step(tour, steps[step].name, steps[step].title, stage->now, count, sentences);
     return true;
 }
 

@@ -11,7 +11,7 @@
 char *human_size(char to[SIZE_TEXT], uint64_t bytes) {
     static const char suffixes[] = "KMGTPE";
     if (bytes < 1024) {
-        snprintf(to, SIZE_TEXT, "%llu", (unsigned long long)bytes);
+        snprintf(to, SIZE_TEXT, "%llu", ull(bytes));
         return to;
     }
     unsigned power = 0;
@@ -87,6 +87,7 @@ void say(const char *format, ...) {
     char text[2048];
     va_list arguments;
     va_start(arguments, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 misses the va_start
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     // The rows so far come first, so that both outputs on one terminal are in order.
@@ -97,7 +98,7 @@ void say(const char *format, ...) {
 static void words_line(struct out *out, uint64_t address, const unsigned char *bytes,
                        size_t length) {
     char line[128];
-    int used = snprintf(line, sizeof(line), "0x%llx:", (unsigned long long)address);
+    int used = snprintf(line, sizeof(line), "0x%llx:", ull(address));
     out_bytes(out, line, (size_t)used);
     size_t at = 0;
     for (; at + 4 <= length; at += 4) {

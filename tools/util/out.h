@@ -27,6 +27,11 @@ void out_hex(struct out *out, uint64_t number); // with 0x, lower case, no leadi
 void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void out_spaces(struct out *out, size_t count);
 
+// uint64_t is unsigned long here, and %llu and %llx want unsigned long long.
+static inline unsigned long long ull(uint64_t number) {
+    return number;
+}
+
 // Writes what is buffered. False: some write failed, now or earlier (see error).
 bool out_flush(struct out *out);
 
