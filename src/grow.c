@@ -178,12 +178,23 @@ static bool grow_by(size_t bytes) {
     return (live()->break_end != 0 && grow_by_break(bytes)) || grow_by_mapping(bytes);
 }
 
+// How much to ask for at once when little is needed. A large arena ends where a huge page does: a
+// huge page must be asked for before any part of it is touched.
+static size_t generous_step(void) {
+    size_t size = live()->limit << UNIT_SHIFT;
+    size_t step = align_down(max_size(ARENA_STEP_MIN, size / ARENA_STEP_SHARE), UNIT_SIZE);
+    if (size + step < HUGE_ARENA_MIN) {
+        return step;
+    }
+    uintptr_t end = limit_address();
+    return align_up(end + step, HUGE_PAGE_SIZE) - end;
+}
+
 bool grow_arena(uint32_t units) {
     uint64_t free_at_top = live()->limit - atomic_load(&live()->top);
     size_t whole = (size_t)units << UNIT_SHIFT;
-    size_t step = max_size(ARENA_STEP_MIN, (live()->limit << UNIT_SHIFT) / ARENA_STEP_SHARE);
     size_t needed = whole - (size_t)(free_at_top << UNIT_SHIFT);
-    step = align_down(step, UNIT_SIZE);
+    size_t step = generous_step();
     // A generous step, then only what the request needs at the limit, then all of it elsewhere.
     if (needed < step && grow_by(step) && live()->limit - atomic_load(&live()->top) >= units) {
         return true;
