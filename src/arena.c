@@ -57,6 +57,7 @@ static void free_to_used(uint32_t head, uint32_t length, enum run_kind kind) {
         run_at(head)->dirty -= dirty;
         run_at(tail)->dirty = dirty;
         run_at(tail)->birth = run_at(head)->birth;
+        run_at(tail)->size = run_at(head)->size;
         run_store(tail, RUN_FREE, rest);
         run_store(head, kind, length);
         pool_insert(tail);
@@ -77,15 +78,17 @@ static uint32_t trim_front(uint32_t head, size_t alignment) {
     uint32_t dirty = dirty_behind(head, tail, rest);
     run_at(tail)->dirty = dirty;
     run_at(tail)->birth = run_at(head)->birth;
+    run_at(tail)->size = run_at(head)->size;
     run_store(tail, RUN_BUSY, rest); // so that the front is not joined with it again
     run_store(head, RUN_BUSY, front);
-    arena_join(head, front, run_at(head)->dirty - dirty);
+    arena_rejoin(head, front, run_at(head)->dirty - dirty);
     return tail;
 }
 
 static uint32_t fresh(uint32_t units) {
     uint32_t top = top_load();
     run_at(top)->dirty = 0;
+    run_at(top)->size = 0;
     run_store(top, RUN_FREE, units);
     top_store(top + units);
     return top;
@@ -114,6 +117,15 @@ static uint32_t take_from_top(uint32_t units) {
     return head;
 }
 
+// Memory that was given back and is wanted again soon afterwards was given back too early.
+static void note_regret(uint32_t head, uint32_t units) {
+    const struct run *run = run_at(head);
+    if (run->dirty == 0 && run->size != 0 &&
+        (uint32_t)os_now_ms() - (uint32_t)run->size < REGRET_MS) {
+        live()->giving.regret_units += units;
+    }
+}
+
 static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind) {
     uint32_t spare = alignment > UNIT_SIZE ? (uint32_t)(alignment >> UNIT_SHIFT) - 1 : 0;
     uint32_t head = pool_take(units + spare);
@@ -124,6 +136,7 @@ static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind
         return 0;
     }
     head = trim_front(head, alignment);
+    note_regret(head, units);
     free_to_used(head, units, kind);
     return head;
 }
@@ -149,11 +162,32 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
     return head;
 }
 
-void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
+struct age {
+    uint32_t birth;
+    uint64_t given;
+};
+
+// How long a joined run is free: as long as the part that most of its dirty units are from, so that
+// a large run does not stay young because something small keeps coming and going at its edge.
+static void age_join(struct age *whole, uint32_t *most, uint32_t part) {
+    const struct run *run = run_at(part);
+    if (run->dirty > *most) {
+        *most = run->dirty;
+        whole->birth = run->birth;
+    }
+    if (run->size != 0 && (whole->given == 0 || (int32_t)(run->size - whole->given) > 0)) {
+        whole->given = run->size;
+    }
+}
+
+void arena_rejoin(uint32_t head, uint32_t length, uint32_t dirty) {
+    struct age age = {.birth = run_at(head)->birth, .given = run_at(head)->size};
+    uint32_t most = dirty;
     uint32_t start = head;
     uint32_t next = head + length;
     if (next < top_load() && run_kind_of(run_load(next)) == RUN_FREE) {
         pool_remove(next);
+        age_join(&age, &most, next);
         dirty += run_at(next)->dirty;
         length += run_length_of(run_load(next));
     } else {
@@ -162,6 +196,7 @@ void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
     uint32_t before = pool_run_before(head);
     if (before != 0) {
         pool_remove(before);
+        age_join(&age, &most, before);
         dirty += run_at(before)->dirty;
         length += head - before;
         start = before;
@@ -174,8 +209,15 @@ void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
         run_store(head, RUN_NONE, 0);
     }
     run_at(start)->dirty = dirty;
-    run_at(start)->birth = (uint32_t)os_now_ms();
+    run_at(start)->birth = age.birth;
+    run_at(start)->size = age.given;
     pool_insert(start);
+}
+
+void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
+    run_at(head)->birth = (uint32_t)os_now_ms();
+    run_at(head)->size = 0;
+    arena_rejoin(head, length, dirty);
 }
 
 static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
@@ -253,52 +295,6 @@ void arena_shrink(uint32_t head, uint32_t units) {
     os_unlock(&live()->pool.lock);
 }
 
-static uint32_t purge_units(uint32_t head, uint32_t length) {
-    uint32_t purged = 0;
-    for (uint32_t i = 0; i < length;) {
-        uint32_t first = i;
-        while (i < length && root.fixed.units[head + i].back == UNIT_DIRTY) {
-            i++;
-        }
-        uint32_t count = i - first;
-        if (count > 0 && os_purge((void *)unit_address(head + first), count * UNIT_SIZE)) {
-            for (uint32_t j = first; j < i; j++) {
-                root.fixed.units[head + j].back = 0;
-            }
-            purged += count;
-        }
-        i += count == 0;
-    }
-    return purged;
-}
-
-// The run is taken out of the pool while the kernel works on it, so that the lock is free.
-uint64_t arena_purge(uint64_t keep) {
-    uint64_t purged = 0;
-    struct pool *pool = &live()->pool;
-    os_lock(&pool->lock);
-    while (pool->dirty_units > keep) {
-        uint32_t head = pool_largest_dirty();
-        uint32_t length = run_length_of(run_load(head));
-        pool_remove(head);
-        run_store(head, RUN_BUSY, length);
-        os_unlock(&pool->lock);
-        uint32_t dirty = run_at(head)->dirty;
-        uint32_t count = purge_units(head, length);
-        purged += count;
-        os_lock(&pool->lock);
-        arena_join(head, length, dirty - count);
-        if (count < dirty) {
-            break; // the kernel refuses; trying again at once would loop
-        }
-    }
-    pool->purges++;
-    pool->purged_units += purged;
-    pool->last_purge = (uint32_t)os_now_ms();
-    os_unlock(&pool->lock);
-    return purged;
-}
-
 // Units of the runs in a row from `head` on that are free, or that a thread which is gone was about
 // to free or to use. What was FREE has its units marked already; the rest counts as dirty.
 static uint32_t reclaim_row(uint32_t head, uint32_t top) {
@@ -324,6 +320,7 @@ static void rebuild_run(uint32_t head, uint32_t length, enum run_kind kind) {
     if (kind == RUN_FREE) {
         run_at(head)->dirty = dirty_in(head, length);
         run_at(head)->birth = (uint32_t)os_now_ms();
+        run_at(head)->size = 0;
         run_store(head, RUN_FREE, length);
         pool_insert(head);
     } else if (kind != RUN_FOREIGN) {

@@ -31,9 +31,9 @@ void arena_shrink(uint32_t head, uint32_t units);
 // into the pool. pre: the pool's lock is held; head's shape is RUN_FREE or about to be.
 void arena_join(uint32_t head, uint32_t length, uint32_t dirty);
 
-// Gives dirty memory of free runs back to the kernel until at most `keep` dirty units remain.
-// Returns the units given back.
-uint64_t arena_purge(uint64_t keep);
+// The same for a piece that was free before: the time it became so, and the time it was last given
+// back, are in its record.
+void arena_rejoin(uint32_t head, uint32_t length, uint32_t dirty);
 
 // In the child of a fork: rebuilds unit table and pool from the shapes of the runs.
 void arena_after_fork(void);

@@ -3,6 +3,7 @@
 #include "event.h"
 #include "meta.h"
 #include "os/os.h"
+#include "purge.h"
 #include "root.h"
 #include "span.h"
 
@@ -108,6 +109,11 @@ static void let_go_unless(bool busy, struct heap *heap, unsigned class) {
     }
 }
 
+static void set_room(struct heap *heap, unsigned class, unsigned room) {
+    unsigned capacity = heap->capacity[class];
+    heap->bins[class].end = heap->slots[class] + 1 + (room < capacity ? room : capacity);
+}
+
 void *bin_refill(struct heap *heap, unsigned class) {
     if (heap->capacity[class] == 0 && !bin_begin(heap, class)) {
         return span_take_one(class);
@@ -121,6 +127,9 @@ void *bin_refill(struct heap *heap, unsigned class) {
     let_go_unless(busy, heap, class);
     heap->counters.refills++;
     heap->counters.refill_blocks += taken;
+    heap->flushes_only[class] = 0;
+    set_room(heap, class, BIN_SLOTS_MAX);
+    purge_note_refill(heap, taken * sizeclass_size(class));
     if (taken == 0) {
         return NULL;
     }
@@ -129,7 +138,8 @@ void *bin_refill(struct heap *heap, unsigned class) {
     return heap->slots[class][taken];
 }
 
-static void flush_oldest(struct heap *heap, unsigned class, unsigned count, const char *function) {
+// Returns whether the blocks came from all over the heap.
+static bool flush_oldest(struct heap *heap, unsigned class, unsigned count, const char *function) {
     void **slots = heap->slots[class] + 1;
     unsigned rest = bin_count(heap, class) - count;
     // What is given may be used by another thread before it has left the array: a child forked
@@ -137,7 +147,7 @@ static void flush_oldest(struct heap *heap, unsigned class, unsigned count, cons
     heap->flush_class = class;
     heap->flush_count = count;
     atomic_signal_fence(memory_order_seq_cst);
-    span_give_all(class, slots, count, function);
+    unsigned words = span_give_all(class, slots, count, function);
     memmove(slots, slots + count, rest * sizeof(void *));
     heap->bins[class].top = slots + rest;
     atomic_signal_fence(memory_order_seq_cst);
@@ -145,9 +155,30 @@ static void flush_oldest(struct heap *heap, unsigned class, unsigned count, cons
     heap->counters.flushes++;
     heap->counters.flush_blocks += count;
     event_raise(EVENT_FLUSH, slots, count * sizeclass_size(class), class, count);
+    purge_after_flush(heap, count * sizeclass_size(class));
+    return words > count / 4;
+}
+
+// A thread that frees blocks from all over the heap and takes none is at the end of something. If
+// it falls idle then, what it has in its bin stays there, and each block keeps a page of its own:
+// so the bin keeps few, until it runs empty again. A flush costs such blocks the same alone or
+// together.
+static void flush_scattered(struct heap *heap, unsigned class, const char *function) {
+    bool scattered = flush_oldest(heap, class, bin_count(heap, class), function);
+    set_room(heap, class, scattered ? BIN_SLOTS_IDLE : BIN_SLOTS_MAX);
+    heap->flushes_only[class] = scattered ? BIN_FLUSHES_ONLY : 0;
+    uint32_t head = heap->held[class];
+    if (head != 0) {
+        heap->held[class] = 0;
+        span_release(head);
+    }
 }
 
 bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
+    if (heap->flushes_only[class] == BIN_FLUSHES_ONLY) {
+        flush_scattered(heap, class, function);
+        return true;
+    }
     if (heap->capacity[class] == 0 ? bin_begin(heap, class)
                                    : is_busy(heap, class) && bin_grow(heap, class)) {
         return true;
@@ -156,7 +187,8 @@ bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
     if (count == 0) {
         return false;
     }
-    flush_oldest(heap, class, (count + 1) / 2, function);
+    bool scattered = flush_oldest(heap, class, (count + 1) / 2, function);
+    heap->flushes_only[class] = scattered ? (uint8_t)(heap->flushes_only[class] + 1) : 0;
     return true;
 }
 
@@ -164,7 +196,7 @@ void bin_empty_all(struct heap *heap, const char *function) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         unsigned count = bin_count(heap, class);
         if (count > 0) {
-            flush_oldest(heap, class, count, function);
+            (void)flush_oldest(heap, class, count, function);
         }
         uint32_t head = heap->held[class];
         if (head != 0) {

@@ -30,6 +30,8 @@
 #define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
 #define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 2047u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
+#define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u) // of a bin that gave back scattered blocks,
+#define BIN_FLUSHES_ONLY 4u                      // and took none, so many times in a row
 #define BIN_BUSY_EVENTS 6u // a bin that ran empty or full twice within so many such events grows
 
 // The arena grows by at least this much, and by at most this share of itself.
@@ -48,6 +50,14 @@
 // Blocks above this have a mapping of their own (option mmap_threshold).
 #define MAPPING_THRESHOLD ((size_t)32 << 20)
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
+
+// Giving back (purge.h): how much free memory makes it worth while, and how long it must be free.
+#define HELPER_START_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)2 << 20)
+#define TRIM_AFTER_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)4 << 20)
+#define PURGE_AGE_MS (LUCID_STRESS ? 4u : 500u)
+
+// Memory that is taken again within this time was given back too early.
+#define REGRET_MS 1000u
 
 _Static_assert(UNIT_SIZE >= PAGE_SIZE_MAX, "a unit is never less than a page");
 _Static_assert(MAPPING_THRESHOLD_MAX / UNIT_SIZE < UINT16_MAX, "unit.back is 16 bits wide");

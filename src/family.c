@@ -8,7 +8,9 @@
 #include "init.h"
 #include "options.h"
 #include "os/os.h"
+#include "release.h"
 #include "text.h"
+#include "trim.h"
 #include "walk.h"
 
 #include <errno.h>
@@ -198,7 +200,8 @@ EXPORT int lucid_malloc_trim(size_t keep) {
     if (heap != NULL) {
         bin_empty_all(heap, "malloc_trim");
     }
-    return arena_purge(keep >> UNIT_SHIFT) > 0;
+    uint64_t trimmed = trim_all();
+    return release_dirty(keep >> UNIT_SHIFT, 0) + trimmed > 0;
 }
 STANDARD_NAME(int, malloc_trim, (size_t), lucid_malloc_trim)
 

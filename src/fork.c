@@ -4,45 +4,10 @@
 #include "fence.h"
 #include "harden.h"
 #include "heap.h"
+#include "helper.h"
 #include "mapping.h"
 #include "meta.h"
 #include "span.h"
-
-// Runs in the child of fork(), not of _Fork() or a bare clone. Only notes which heap lives on:
-// most children call exec soon and never need more.
-static void child(void) {
-    root.live.fork_page->forker = heap_mine();
-    atomic_store(&root.live.fork_page->known, 0); // in case the page is none that is wiped
-}
-
-static struct fork_page *make_page(void) {
-    static struct fork_page plain;
-    size_t size = root.fixed.page_size;
-    struct fork_page *page = os_map(size);
-    if (page != NULL && !os_wipe_on_fork(page, size)) {
-        (void)os_unmap(page, size);
-        page = NULL;
-    }
-    // Without such a page only fork() itself is noticed.
-    page = page != NULL ? page : &plain;
-    atomic_store(&page->known, 1);
-    return page;
-}
-
-// Every thread passes here before its first slow path as one of several, so nobody is inside the
-// allocator unwatched. The handler comes last: it takes a lock of the C library and may allocate.
-COLD void fork_watch(void) {
-    static _Atomic uint32_t lock;
-    os_lock(&lock);
-    bool mine = root.live.fork_page == NULL;
-    if (mine) {
-        __atomic_store_n(&root.live.fork_page, make_page(), __ATOMIC_RELEASE);
-    }
-    os_unlock(&lock);
-    if (mine) {
-        (void)os_on_fork(child); // without it a child may have to leave some memory unused
-    }
-}
 
 // The order matters: first the runs and their units, then the dead threads' blocks become bits,
 // then the bits become counts and lists.
@@ -50,6 +15,7 @@ COLD void fork_rebuild(void) {
     struct fork_page *page = root.live.fork_page;
     os_lock(&page->lock);
     if (atomic_load(&page->known) == 0) {
+        helper_after_fork();
         meta_after_fork();
         mapping_after_fork();
         harden_after_fork();

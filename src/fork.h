@@ -6,11 +6,9 @@
 #ifndef LUCID_FORK_H
 #define LUCID_FORK_H
 
+#include "forkwatch.h"
 #include "os/os.h"
 #include "root.h"
-
-// The process has a second thread: from now on forks must be noticed. May call back into malloc.
-void fork_watch(void);
 
 void fork_rebuild(void);
 

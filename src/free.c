@@ -21,7 +21,7 @@ static void small_free(void *pointer, unsigned class, const char *function) {
         (heap->bins[class].top != heap->bins[class].end || bin_make_room(heap, class, function))) {
         *heap->bins[class].top++ = pointer;
     } else {
-        span_give_all(class, &pointer, 1, function);
+        (void)span_give_all(class, &pointer, 1, function);
     }
 }
 

@@ -73,13 +73,16 @@ struct run {
     uint32_t prev;           // span: partial list; tail of a free run: its head
     uint32_t left;           // free: the pool's tree
     uint32_t right;
-    uint64_t size;  // large: bytes asked for by the program
+    // Large: bytes asked for by the program. Free: when some of it was last given back to the
+    // kernel, as `birth`, or 0. Span: free blocks, plus 1, when its free pages were given back, or 0.
+    uint64_t size;
     uint32_t birth; // low half of CLOCK_MONOTONIC_COARSE in ms: made (large) or freed (free)
     uint32_t dirty; // free: how many of its units are dirty
     // Span: bit b % 64 of word b / 64 set = block b is free. The words of classes of 128 bytes and
     // more lie on the record's first cache line.
     _Atomic uint64_t free[SPAN_WORDS];
-    uint64_t reserved[2];
+    uint64_t seen;     // span: free blocks when the helper last looked (low half), and since when
+    uint64_t reserved; // it saw that number (high half, as `birth`)
 };
 
 // A block with an mmap of its own.
@@ -129,6 +132,8 @@ struct heap {
     uint32_t flush_class; // what is being given back to the spans at this moment: the oldest
     uint32_t flush_count; // `flush_count` blocks of this class's bin
     struct heap_counters counters;
+    uint64_t given; // bytes of blocks given back to spans, less those taken, since a trim was asked
+    uint8_t flushes_only[CLASS_COUNT]; // times in a row the bin gave blocks back and took none
 };
 
 // One per class: the spans that are not held and have free blocks.
@@ -137,6 +142,8 @@ struct class_list {
     uint32_t head;  // most recent first
     uint32_t count; // spans on the list
     uint32_t spans; // spans of the class in existence
+    uint32_t tail;  // of the list: spans whose free pages were given back, to be used last
+    uint32_t reserved;
 };
 
 #define POOL_TREES 2u // 0: clean runs, 1: runs with at least one dirty unit
@@ -244,6 +251,32 @@ struct root_fixed {
     struct sizeclass classes[CLASS_COUNT];
 };
 
+enum helper_phase {
+    HELPER_NONE = 0,
+    HELPER_WORKS = 1,
+    HELPER_WANTED = 2,  // it works, and was asked again since it last looked
+    HELPER_LEAVING = 3, // it has done its work; its stack is free once `tid` is 0
+};
+
+// Giving memory back (purge.h), and the thread that does so while the program is idle (helper.h).
+struct giving {
+    _Atomic uint32_t lock;  // held by who starts the helper
+    _Atomic uint32_t phase; // enum helper_phase
+    _Atomic uint32_t tid;   // of the helper; 0: there is none
+    _Atomic uint32_t trim;  // free pages inside spans are worth looking for, for the nth time
+    _Atomic uint32_t paused; // by so many: there is to be no helper
+    uint32_t reserved;
+    void *stack;            // of the helper, once there was one
+    uint32_t age;           // ms that memory stays free before it is given back; learned
+    uint32_t starts;        // helpers there were
+    uint32_t refused;       // when there could be none, or the kernel took nothing; 0: never
+    uint32_t small_holes;   // times huge pages were declined for memory that was given back
+    uint32_t last_regret;   // when too much was wanted again too soon
+    uint64_t regret_units;  // given back and taken again within REGRET_MS
+    uint64_t regrets_known; // of these, how many the helper has learned from
+    _Atomic uint64_t trimmed_bytes; // free pages of spans given back
+};
+
 struct root_live {
     _Atomic uint64_t reach; // BLOCK_ALIGN-byte granules from base to the end of the arena
     _Atomic uint64_t top;   // first unit that no run has used yet
@@ -274,6 +307,7 @@ struct root_live {
     _Atomic uint32_t ready;         // 1 once the first allocation has set everything up
     void *empty_slot;               // always NULL: what lies below the top of the bins of nobody
     struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
+    struct giving giving;
 };
 
 struct lucid_root {

@@ -10,7 +10,7 @@ const struct option_row option_table[OPTION_COUNT] = {
          "blocks above this size have a mapping of their own"},
     [OPTION_PURGE] = {"purge", OPTION_BOOL, 1, 0, 1,
                       "give memory that stays free back to the system"},
-    [OPTION_PURGE_AGE] = {"purge_age", OPTION_TIME, 500, 0, 3600000,
+    [OPTION_PURGE_AGE] = {"purge_age", OPTION_TIME, PURGE_AGE_MS, 0, 3600000,
                           "how long memory stays free before it is given back"},
     [OPTION_SUMMARY] = {"summary", OPTION_BOOL, 0, 0, 1,
                         "print a short account of the heap when the program ends"},
@@ -20,6 +20,8 @@ const struct option_row option_table[OPTION_COUNT] = {
                        "check every block at every free, and find writes after free"},
     [OPTION_QUARANTINE] = {"quarantine", OPTION_SIZE, (uint64_t)1 << 20, 0, (uint64_t)1 << 30,
                            "hardened mode: how much freed memory is kept out of use"},
+    [OPTION_HELPER] = {"helper", OPTION_BOOL, 1, 0, 1,
+                       "a thread may come for a second to give memory back while the program is idle"},
 };
 
 _Static_assert(OPTION_COUNT <= OPTION_ROOM, "the layout has room for every option");

@@ -14,6 +14,7 @@ enum option {
     OPTION_EVENTS,
     OPTION_HARDEN,
     OPTION_QUARANTINE,
+    OPTION_HELPER,
     OPTION_COUNT,
 };
 

@@ -127,12 +127,24 @@ uint32_t pool_run_before(uint32_t unit) {
     return run_kind_of(shape) == RUN_FREE && head + run_length_of(shape) == unit ? head : 0;
 }
 
-uint32_t pool_largest_dirty(void) {
-    uint32_t node = pool()->tree[1];
-    while (node != 0 && run_at(node)->right != 0) {
-        node = run_at(node)->right;
+// The depth of a treap is logarithmic, and so is that of this recursion.
+static uint32_t aged_below(uint32_t node, uint32_t limit, unsigned *visits) {
+    while (node != 0) {
+        uint32_t found = aged_below(run_at(node)->right, limit, visits);
+        if (found != 0 || *visits == 0) {
+            return found;
+        }
+        --*visits;
+        if ((int32_t)(run_at(node)->birth - limit) <= 0) {
+            return node;
+        }
+        node = run_at(node)->left;
     }
-    return node;
+    return 0;
+}
+
+uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
+    return aged_below(pool()->tree[1], limit, &visits);
 }
 
 void pool_reset(void) {

@@ -25,8 +25,9 @@ void pool_remove(uint32_t head);
 // The free run that ends just before `unit`, or 0.
 uint32_t pool_run_before(uint32_t unit);
 
-// The longest run with dirty units, or 0.
-uint32_t pool_largest_dirty(void);
+// The longest run with dirty units that is free since `limit` (low half of os_now_ms) or longer,
+// or 0. Looks at no more than `visits` younger ones on the way.
+uint32_t pool_aged_dirty(uint32_t limit, unsigned visits);
 
 // Forgets all runs; the caller inserts them again.
 void pool_reset(void);

@@ -1,35 +1,55 @@
 #include "purge.h"
 
-#include "arena.h"
+#include "helper.h"
 #include "options.h"
 #include "os/os.h"
+#include "release.h"
 #include "root.h"
 
 #define DIRTY_ALWAYS_KEPT (((size_t)4 << 20) >> UNIT_SHIFT)
-#define DIRTY_SHARE 8u        // of what is in use, kept on top
-#define PURGE_PAUSE_MS 100u   // between two purges
+#define DIRTY_SHARE 8u                    // of what is in use, kept on top
+#define PURGE_PAUSE_MS 100u               // between two purges without a helper
 
 static uint64_t dirty_allowed(void) {
-    uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
-    uint64_t used = top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
-    return DIRTY_ALWAYS_KEPT + used / DIRTY_SHARE;
+    return DIRTY_ALWAYS_KEPT + helper_keep_units() * 16 / DIRTY_SHARE;
 }
 
-static bool purge_is_due(void) {
-    if (!root.live.options.value[OPTION_PURGE]) {
-        return false; // switched off
-    }
-    if (__atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) <= dirty_allowed() * 2) {
-        return false; // not enough to be worth a system call
+static uint64_t dirty_now(void) {
+    return __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED);
+}
+
+// Without a helper: the program's own time is all there is.
+static COLD void purge_here(void) {
+    if (dirty_now() <= dirty_allowed() * 2) {
+        return; // not enough to be worth a system call
     }
     uint32_t now = (uint32_t)os_now_ms();
     uint64_t pause = root.live.options.value[OPTION_PURGE_AGE];
     pause = pause > PURGE_PAUSE_MS ? pause : PURGE_PAUSE_MS;
-    return now - root.live.pool.last_purge >= pause; // else what is free now may be reused soon
+    if (now - root.live.pool.last_purge >= pause) { // else what is free now may be reused soon
+        (void)release_dirty(dirty_allowed(), 0);
+    }
+}
+
+static COLD void ask_for_helper(void) {
+    if (root.live.options.value[OPTION_PURGE] && !helper_call()) {
+        purge_here();
+    }
 }
 
 void purge_after_free(void) {
-    if (purge_is_due()) {
-        (void)arena_purge(dirty_allowed());
+    if (dirty_now() > helper_start_units() + helper_keep_units()) {
+        ask_for_helper();
+    }
+}
+
+void purge_after_flush(struct heap *heap, size_t bytes) {
+    heap->given += bytes;
+    if (unlikely(heap->given > TRIM_AFTER_BYTES + (helper_keep_units() << UNIT_SHIFT))) {
+        heap->given = 0;
+        atomic_store_explicit(&root.live.giving.trim, 1, memory_order_relaxed);
+        ask_for_helper();
+    } else {
+        purge_after_free();
     }
 }

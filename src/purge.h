@@ -1,10 +1,25 @@
-// When free memory is given back to the kernel. arena.h says how.
+// When free memory is given back to the kernel; release.h and trim.h say how.
+//
+// Memory that a program frees it often takes again at once, and giving it back costs a system
+// call and a page fault for each page then. So it goes only when it has been free for a while
+// (option purge_age). Normally the helper (helper.h) sees to that, off the program's own time and
+// even when the program never calls again. Where there can be no helper, the free that finds too
+// much free memory gives back what exceeds a share of the memory in use, at most once in a while.
 #ifndef LUCID_PURGE_H
 #define LUCID_PURGE_H
 
-#include "base.h"
+#include "layout.h"
 
-// To be called after units went back to the pool: looks at the clock at most, most of the time.
+// To be called after units went back to the pool, with no lock held: compares two numbers at most,
+// most of the time. May call back into malloc.
 void purge_after_free(void);
+
+// After `bytes` of blocks went from this heap's bins to their spans; also looks at the pool.
+void purge_after_flush(struct heap *heap, size_t bytes);
+
+// Blocks were taken from spans again.
+static inline void purge_note_refill(struct heap *heap, size_t bytes) {
+    heap->given -= min_size(heap->given, bytes);
+}
 
 #endif

@@ -15,6 +15,12 @@ static uint32_t blocks_of(const struct run *span) {
     return sizeclass_table[span->class].blocks;
 }
 
+// Does this thread alone change spans? The helper does too, and the C library does not know it.
+static inline bool alone_now(void) {
+    return os_single_threaded() &&
+           atomic_load_explicit(&root.live.giving.tid, memory_order_acquire) == 0;
+}
+
 // ---- lists; pre: the list's lock is held --------------------------------------------------------
 
 // The pool looks at the record in front of a free run, which may be a span of one unit, and believes
@@ -28,8 +34,22 @@ static void list_push(struct class_list *list, uint32_t head) {
     set_prev(head, 0);
     if (list->head != 0) {
         set_prev(list->head, head);
+    } else {
+        list->tail = head;
     }
     __atomic_store_n(&list->head, head, __ATOMIC_RELAXED); // looked at without the lock too
+    list->count++;
+}
+
+static void list_push_last(struct class_list *list, uint32_t head) {
+    if (list->head == 0) {
+        list_push(list, head);
+        return;
+    }
+    run_at(head)->next = 0;
+    set_prev(head, list->tail);
+    run_at(list->tail)->next = head;
+    list->tail = head;
     list->count++;
 }
 
@@ -42,6 +62,8 @@ static void list_unlink(struct class_list *list, uint32_t head) {
     }
     if (span->next != 0) {
         set_prev(span->next, span->prev);
+    } else {
+        list->tail = span->prev;
     }
     list->count--;
 }
@@ -64,6 +86,7 @@ static uint32_t span_create(unsigned class) {
     free_words_clear(span, row->blocks);
     atomic_store_explicit(&span->carved, 0, memory_order_relaxed);
     span->class = (uint16_t) class;
+    span->size = 0;
     span->birth = 0; // nobody asks for a span's age, and the clock costs
     atomic_store_explicit(&span->state, span_state(SPAN_HELD, row->blocks), memory_order_relaxed);
     run_store(head, RUN_SPAN, row->units);
@@ -116,11 +139,15 @@ uint32_t span_acquire(unsigned class) {
 }
 
 // Returns false when the span became empty while it was being listed; it is then still held.
-static bool held_to_listed(uint32_t head) {
+static bool held_to_listed(uint32_t head, bool last) {
     struct run *span = run_at(head);
     struct class_list *list = list_of(span->class);
     os_lock(&list->lock);
-    list_push(list, head);
+    if (last) {
+        list_push_last(list, head);
+    } else {
+        list_push(list, head);
+    }
     bool listed = span_held_to_listed(&span->state, blocks_of(span));
     if (!listed) {
         list_unlink(list, head);
@@ -129,7 +156,7 @@ static bool held_to_listed(uint32_t head) {
     return listed;
 }
 
-void span_release(uint32_t head) {
+static inline void release(uint32_t head, bool last) {
     struct run *span = run_at(head);
     for (;;) {
         uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
@@ -147,10 +174,39 @@ void span_release(uint32_t head) {
             if (span_held_to_full(&span->state)) {
                 return;
             }
-        } else if (held_to_listed(head)) {
+        } else if (held_to_listed(head, last)) {
             return;
         }
     }
+}
+
+void span_release(uint32_t head) {
+    release(head, false);
+}
+
+void span_release_last(uint32_t head) {
+    release(head, true);
+}
+
+// A span on a list that nobody holds is changed by nobody who has not got the list's lock. What
+// is seen before the lock may be out of date, so all of it is looked at again.
+bool span_hold_listed(uint32_t head) {
+    struct run *span = run_at(head);
+    unsigned class = span->class;
+    if (class == 0 || class >= CLASS_COUNT) {
+        return false;
+    }
+    struct class_list *list = list_of(class);
+    os_lock(&list->lock);
+    uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
+    bool held = run_kind_of(run_load(head)) == RUN_SPAN && span->class == class &&
+                (state & (SPAN_LISTED | SPAN_HELD)) == SPAN_LISTED &&
+                span_listed_to_held(&span->state);
+    if (held) {
+        list_unlink(list, head);
+    }
+    os_unlock(&list->lock);
+    return held;
 }
 
 // ---- taking -------------------------------------------------------------------------------------
@@ -208,7 +264,7 @@ static unsigned carve(struct run *span, uint32_t head, unsigned want, void **out
 unsigned span_take(uint32_t head, unsigned want, void **out) {
     struct run *span = run_at(head);
     const struct sizeclass *row = &sizeclass_table[span->class];
-    bool alone = os_single_threaded();
+    bool alone = alone_now();
     unsigned carved = atomic_load_explicit(&span->carved, memory_order_relaxed);
     uintptr_t start = unit_address(head);
     unsigned taken = 0;
@@ -312,10 +368,11 @@ static inline struct batch batch_for(const struct sizeclass *row, uint16_t bin, 
 
 // Neighbours in a row are gathered, because one exchange of a word serves them all. Blocks in no
 // order cost about 50 instructions each, neighbours about 15.
-void span_give_all(unsigned class, void *const *blocks, unsigned count, const char *function) {
+unsigned span_give_all(unsigned class, void *const *blocks, unsigned count, const char *function) {
     const struct sizeclass row = sizeclass_table[class];
-    bool alone = os_single_threaded();
-    for (unsigned i = 0; i < count;) {
+    bool alone = alone_now();
+    unsigned words = 0;
+    for (unsigned i = 0; i < count; words++) {
         struct batch batch = batch_for(&row, (uint16_t)(class * sizeof(struct bin)), blocks[i]);
         size_t offset = (uintptr_t)blocks[i] - batch.first;
         if (unlikely(offset >= batch.length)) {
@@ -335,6 +392,7 @@ void span_give_all(unsigned class, void *const *blocks, unsigned count, const ch
         batch.count = i - begin;
         batch_give(&batch, class, alone, function);
     }
+    return words;
 }
 
 // ---- fork and checks ------------------------------------------------------------------------------

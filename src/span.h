@@ -16,9 +16,17 @@ void span_release(uint32_t head);
 // the lowest comes last. Returns how many; 0: the span has none. `out` needs room for `want`.
 unsigned span_take(uint32_t head, unsigned want, void **out);
 
+// Takes a span that is on its list and that nobody holds, whoever it may be. False: this is none.
+bool span_hold_listed(uint32_t head);
+
+// As span_release, but the span is the last of its list to be used again.
+void span_release_last(uint32_t head);
+
 // Gives `count` blocks of one class back, whichever spans they belong to. Panics, naming
 // `function`, when one of them is no block or is free already.
-void span_give_all(unsigned class, void *const *blocks, unsigned count, const char *function);
+// Returns how many words of free bits they went to: few for neighbours, as many as there are blocks
+// for those from all over the heap.
+unsigned span_give_all(unsigned class, void *const *blocks, unsigned count, const char *function);
 
 // One block without a bin, for threads that have none. NULL: no memory.
 void *span_take_one(unsigned class);

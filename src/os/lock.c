@@ -1,12 +1,11 @@
 // A lock of one word on futex: 0 free, 1 held, 2 held and somebody sleeps.
 // Source of the protocol: U. Drepper, "Futexes Are Tricky", mutex number two.
+#include "raw.h"
+
 #include "os.h"
 
-#include <errno.h>
 #include <linux/futex.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #define SPINS 60 // about as long as the longest section that a lock protects without a system call
 
@@ -29,14 +28,12 @@ static NOINLINE void lock_slow(_Atomic uint32_t *lock) {
             return;
         }
     }
-    int saved = errno;
     // With a limit, so that a wake-up that gets lost (a sandbox that forbids it, an injected
     // failure) costs time and not the process.
     const struct timespec limit = {.tv_sec = 0, .tv_nsec = 100000000};
     while (atomic_exchange_explicit(lock, 2, memory_order_acquire) != 0) {
-        (void)syscall(SYS_futex, lock, FUTEX_WAIT_PRIVATE, 2, &limit, NULL, 0);
+        (void)raw_call4(SYS_futex, (long)lock, FUTEX_WAIT_PRIVATE, 2, (long)&limit);
     }
-    errno = saved;
 }
 
 void os_lock(_Atomic uint32_t *lock) {
@@ -47,8 +44,6 @@ void os_lock(_Atomic uint32_t *lock) {
 
 void os_unlock(_Atomic uint32_t *lock) {
     if (unlikely(atomic_exchange_explicit(lock, 0, memory_order_release) == 2)) {
-        int saved = errno;
-        (void)syscall(SYS_futex, lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-        errno = saved;
+        (void)raw_call4(SYS_futex, (long)lock, FUTEX_WAKE_PRIVATE, 1, 0);
     }
 }

@@ -1,4 +1,6 @@
 // The program break, mappings and advice.
+#include "raw.h"
+
 #include "os.h"
 
 #include <errno.h>
@@ -123,15 +125,16 @@ void *os_remap(void *start, size_t length, size_t new_length) {
 }
 
 bool os_purge(void *start, size_t length) {
-    int saved = errno;
     return !os_fault(OS_PURGE) &&
-           call_succeeds(syscall(SYS_madvise, start, length, MADV_DONTNEED), saved);
+           raw_call4(SYS_madvise, (long)start, (long)length, MADV_DONTNEED, 0) == 0;
 }
 
 void os_advise_huge(void *start, size_t length) {
-    int saved = errno;
-    (void)syscall(SYS_madvise, start, length, MADV_HUGEPAGE);
-    errno = saved;
+    (void)raw_call4(SYS_madvise, (long)start, (long)length, MADV_HUGEPAGE, 0);
+}
+
+void os_advise_small(void *start, size_t length) {
+    (void)raw_call4(SYS_madvise, (long)start, (long)length, MADV_NOHUGEPAGE, 0);
 }
 
 bool os_wipe_on_fork(void *start, size_t length) {

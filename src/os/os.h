@@ -55,6 +55,9 @@ bool os_purge(void *start, size_t length);
 // Asks for huge pages behind these addresses; a kernel that cannot is no error.
 void os_advise_huge(void *start, size_t length);
 
+// Asks for no huge pages behind these addresses, whatever the system's setting.
+void os_advise_small(void *start, size_t length);
+
 // From now on a child of fork sees zeros here. False: not supported.
 bool os_wipe_on_fork(void *start, size_t length);
 
@@ -118,11 +121,29 @@ void os_lock(_Atomic uint32_t *lock);
 bool os_try_lock(_Atomic uint32_t *lock);
 void os_unlock(_Atomic uint32_t *lock);
 
+// ---- the helper ----------------------------------------------------------------------------
+
+// Starts a thread that runs `run` and ends. It has no thread-local storage and no errno, all
+// signals are blocked on it, and the C library does not know it: it may only call functions that
+// need none of that (the locks, os_purge, os_now_ms and os_wait_while do not). `memory` (16-byte
+// aligned, zeroed, a few KiB) is its stack; it is in use until the kernel sets *tid to 0. False:
+// there is no such thread; *tid is unchanged.
+bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uint32_t *tid);
+
+// Can such a thread exist here, and is it harmless to try?
+bool os_helper_allowed(void);
+
+// Sleeps while *word == value, at most so long; may return early.
+void os_wait_while(_Atomic uint32_t *word, uint32_t value, uint32_t milliseconds);
+
+// Ends all os_wait_while on this word.
+void os_wake(_Atomic uint32_t *word);
+
 // ---- faults (checked and stress builds only) ---------------------------------------------------
 
 enum os_call {
     OS_BREAK, OS_RESERVE, OS_COMMIT, OS_MAP, OS_UNMAP, OS_REMAP, OS_PURGE, OS_THREAD_EXIT,
-    OS_PROTECT, OS_CALL_COUNT,
+    OS_PROTECT, OS_HELPER, OS_CALL_COUNT,
 };
 
 // Makes call number `nth` (from 1, counted from now) of a kind fail, and all later ones too if

@@ -1,6 +1,7 @@
 #include "invariants.h"
 
 #include "arena.h"
+#include "helper.h"
 #include "bin.h"
 #include "fail.h"
 #include "root.h"
@@ -247,8 +248,10 @@ void invariants_check(void) {
         return; // nothing was allocated yet
     }
     uint32_t spans[CLASS_COUNT] = {0};
+    helper_pause();
     arena_check();
     check_runs(spans);
     check_lists(spans);
     check_account();
+    helper_resume();
 }

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "bin.h"
+#include "helper.h"
 #include "mapping.h"
 #include "root.h"
 #include "span.h"
@@ -230,6 +231,7 @@ static void check_mappings(void) {
 }
 
 void invariants_check(bool forked) {
+    helper_pause();
     arena_check();
     struct notes *notes = calloc(1, sizeof(*notes));
     REQUIRE(notes != NULL, "no memory for the walk");
@@ -254,4 +256,5 @@ void invariants_check(bool forked) {
     free(notes->pooled);
     free(notes->cached);
     free(notes);
+    helper_resume();
 }

@@ -1,6 +1,7 @@
 // Runs and the pool under random operations, beside a shadow that knows which run is whose. After
 // every few steps the tiling, the trees and all counts are verified.
 #include "arena.h"
+#include "release.h"
 #include "init.h"
 #include "invariants.h"
 #include "os/os.h"
@@ -89,7 +90,7 @@ static void step(uint64_t *random) {
     }
     if (roll == 99) {
         uint64_t keep = test_random(random) % 2000;
-        (void)arena_purge(keep);
+        (void)release_dirty(keep, 0);
         assert_true(root.live.pool.dirty_units <= keep);
     }
 }
@@ -123,7 +124,7 @@ static void order_of_reuse(void **state) {
     (void)state;
     uint32_t heads[9];
     static const uint32_t lengths[9] = {5, 1, 3, 1, 3, 1, 4, 1, 1};
-    (void)arena_purge(0);
+    (void)release_dirty(0, 0);
     for (unsigned i = 0; i < 9; i++) {
         heads[i] = arena_take(lengths[i], 1, RUN_LARGE, false);
         run_at(heads[i])->size = 1;
@@ -151,7 +152,7 @@ static void purge_refused(void **state) {
     assert_true(arena_free_large(head));
     (void)os_inject(OS_PURGE, 1, true);
     uint32_t dirty = root.live.pool.dirty_units;
-    (void)arena_purge(0);
+    (void)release_dirty(0, 0);
     (void)os_inject(OS_PURGE, 0, false);
     assert_int_equal(root.live.pool.dirty_units, dirty);
     uint32_t again = arena_take(20, 1, RUN_LARGE, true);

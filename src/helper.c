@@ -1,0 +1,192 @@
+#include "helper.h"
+
+#include "forkwatch.h"
+#include "meta.h"
+#include "options.h"
+#include "os/os.h"
+#include "release.h"
+#include "trim.h"
+
+#define STACK_BYTES ((size_t)16 << 10)
+#define LOOK_MS_MIN (LUCID_STRESS ? 1u : 10u)
+#define LOOK_MS_MAX 250u
+#define AGE_GROWTH 5u / 2u         // how much longer than asked for memory may stay, by regret
+#define REGRET_UNITS 64u           // as little as this is no regret
+#define REGRET_FORGOTTEN_MS 10000u
+#define TRIM_LOOKS 6u              // at spans, until they have settled
+#define REFUSED_MS 10000u          // before a system that refused is asked again
+
+static struct giving *giving(void) {
+    return &root.live.giving;
+}
+
+static uint32_t now_ms(void) {
+    return (uint32_t)os_now_ms();
+}
+
+static uint32_t age_asked_for(void) {
+    return (uint32_t)root.live.options.value[OPTION_PURGE_AGE];
+}
+
+// Memory that was wanted again soon after it went is left alone longer next time, within bounds:
+// what has been free for long must go in any case.
+static void learn(void) {
+    struct giving *g = giving();
+    uint64_t regrets = __atomic_load_n(&g->regret_units, __ATOMIC_RELAXED);
+    uint32_t most = age_asked_for() * AGE_GROWTH;
+    if (regrets - g->regrets_known > REGRET_UNITS) {
+        g->age = g->age * 2 < most ? g->age * 2 : most;
+        g->last_regret = now_ms();
+    } else if (now_ms() - g->last_regret > REGRET_FORGOTTEN_MS || g->age > most) {
+        g->age = age_asked_for();
+    }
+    g->regrets_known = regrets;
+}
+
+static void rest(void) {
+    uint32_t age = giving()->age;
+    uint32_t look = age / 2 < LOOK_MS_MAX ? age / 2 : LOOK_MS_MAX;
+    look = look > age / 8 ? look : age / 8;
+    look = look > LOOK_MS_MIN ? look : LOOK_MS_MIN;
+    os_wait_while(&giving()->paused, 0, look);
+}
+
+static bool was_refused_lately(void) {
+    return giving()->refused != 0 && now_ms() - giving()->refused < REFUSED_MS;
+}
+
+static bool is_worth_staying(void) {
+    return __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) >
+           helper_keep_units() + helper_start_units() / 2;
+}
+
+// One look at the heap. False: there is nothing left to wait for.
+static bool look(void) {
+    struct giving *g = giving();
+    uint32_t trim = atomic_exchange(&g->trim, 0);
+    if (trim != 0 && !trim_aged(g->age) && trim < TRIM_LOOKS) {
+        uint32_t nobody_asked = 0; // some are too young; those that never settle are in use
+        (void)atomic_compare_exchange_strong(&g->trim, &nobody_asked, trim + 1);
+    }
+    uint64_t keep = helper_keep_units();
+    (void)release_dirty(keep, g->age);
+    return !was_refused_lately() && (is_worth_staying() || atomic_load(&g->trim) != 0);
+}
+
+// Runs on the helper's own stack, see os_helper_start.
+static void work(void) {
+    struct giving *g = giving();
+    bool last_look = false; // at all spans, before it leaves
+    for (;;) {
+        rest();
+        learn();
+        bool paused = atomic_load(&g->paused) != 0;
+        bool more = !paused && look();
+        if (more || (!paused && !last_look)) {
+            last_look = last_look || !more;
+            atomic_fetch_or(&g->trim, !more);
+            continue;
+        }
+        uint32_t phase = HELPER_WORKS;
+        if (atomic_compare_exchange_strong(&g->phase, &phase, HELPER_LEAVING)) {
+            return;
+        }
+        atomic_store(&g->phase, HELPER_WORKS); // it was asked again
+        last_look = false;
+    }
+}
+
+// pre: giving.lock is held, there is no helper.
+static bool start(void) {
+    struct giving *g = giving();
+    if (g->stack == NULL) {
+        g->stack = meta_take_for_good(STACK_BYTES);
+    }
+    // Those who watch spans come and go may count on a thread like any other.
+    bool watched = (root.live.watch & (uint32_t)1 << EVENT_SPAN_GONE) != 0;
+    if (g->stack == NULL || watched || !os_helper_allowed()) {
+        return false;
+    }
+    if (root.live.fork_page == NULL) {
+        fork_watch();
+    }
+    g->age = g->age == 0 ? age_asked_for() : g->age;
+    atomic_store(&g->phase, HELPER_WORKS);
+    atomic_store(&g->tid, 1); // from here on this thread is not alone, see span.c
+    if (!os_helper_start(g->stack, STACK_BYTES, work, &g->tid)) {
+        atomic_store(&g->tid, 0);
+        return false;
+    }
+    g->starts++;
+    return true;
+}
+
+static void wait_until_gone(void) {
+    struct giving *g = giving();
+    for (uint32_t tid = atomic_load(&g->tid); tid != 0; tid = atomic_load(&g->tid)) {
+        os_wait_while(&g->tid, tid, 10);
+    }
+}
+
+static bool start_locked(void) {
+    struct giving *g = giving();
+    uint32_t phase = atomic_load(&g->phase);
+    if (phase == HELPER_WORKS || phase == HELPER_WANTED) {
+        return true;
+    }
+    // One that is leaving has a handful of instructions left.
+    wait_until_gone();
+    if (atomic_load(&g->paused) != 0) {
+        return true;
+    }
+    if (start()) {
+        return true;
+    }
+    atomic_store(&g->phase, HELPER_NONE);
+    g->refused = now_ms() | 1;
+    return false;
+}
+
+bool helper_call(void) {
+    struct giving *g = giving();
+    uint32_t phase = atomic_load_explicit(&g->phase, memory_order_acquire);
+    if (phase == HELPER_WANTED) {
+        return true;
+    }
+    if (phase == HELPER_WORKS && atomic_compare_exchange_strong(&g->phase, &phase, HELPER_WANTED)) {
+        return true;
+    }
+    if (atomic_load(&g->paused) != 0) {
+        return true;
+    }
+    if (!root.live.options.value[OPTION_HELPER] || was_refused_lately()) {
+        return false;
+    }
+    if (!os_try_lock(&g->lock)) {
+        return true; // somebody else is about to start it
+    }
+    bool started = start_locked();
+    os_unlock(&g->lock);
+    return started;
+}
+
+void helper_pause(void) {
+    struct giving *g = giving();
+    (void)atomic_fetch_add(&g->paused, 1);
+    os_wake(&g->paused);
+    os_lock(&g->lock);
+    wait_until_gone();
+    os_unlock(&g->lock);
+}
+
+void helper_resume(void) {
+    (void)atomic_fetch_sub(&giving()->paused, 1);
+}
+
+void helper_after_fork(void) {
+    struct giving *g = giving();
+    atomic_store(&g->lock, 0);
+    atomic_store(&g->phase, HELPER_NONE);
+    atomic_store(&g->tid, 0);
+    atomic_store(&g->paused, 0);
+}

@@ -1,0 +1,38 @@
+// The helper: a short-lived thread that gives free memory back when the program itself does not
+// come by any more. There is none while little is free, and none for long after the last free:
+// it starts when more than helper_start_units are dirty, looks around a few times a second, and
+// ends when what is worth giving back has been given back.
+//
+// It shares nothing with the program but memory: it has no thread-local storage, calls nothing
+// but the lists' and the pool's own functions, and takes no lock for longer than they do.
+#ifndef LUCID_HELPER_H
+#define LUCID_HELPER_H
+
+#include "root.h"
+
+// Dirty units that may stay: a share of what is in use, so that a program that lives on finds a
+// little at hand.
+static inline uint64_t helper_keep_units(void) {
+    uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
+    uint64_t used = top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
+    return used / 16;
+}
+
+// So many more make a helper worth its start.
+static inline uint64_t helper_start_units(void) {
+    return HELPER_START_BYTES >> UNIT_SHIFT;
+}
+
+// Makes sure that there is a helper. False: there cannot be one; the caller has to do without.
+// No lock may be held. May call back into malloc.
+bool helper_call(void);
+
+// Until helper_resume there is no helper, and none is started: for who looks at a heap at rest.
+// Returns when the one there was has left.
+void helper_pause(void);
+void helper_resume(void);
+
+// In the child of a fork: the helper stayed behind.
+void helper_after_fork(void);
+
+#endif

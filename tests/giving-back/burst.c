@@ -1,0 +1,202 @@
+// A program that allocates a lot, frees most of it, and then never calls the allocator again.
+// Prints how much memory is resident for how much that lives, at once and after a pause.
+//
+// usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS]]
+// KIND: small (16 to 512 bytes), mixed (to 32 KiB), large (100 KiB to 8 MiB), random (small, freed
+// in random order), sparse (small; what is kept lies in blocks of rows)
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+struct worker {
+    pthread_t thread;
+    void **blocks; // from mmap: the bookkeeping must not be part of what is measured
+    size_t *sizes;
+    size_t count;
+    size_t live;
+    uint64_t seed;
+};
+
+static const char *kind;
+static size_t bytes_each;
+static unsigned keep_percent;
+static unsigned rounds = 1;
+static pthread_barrier_t done;
+
+static uint64_t next(uint64_t *seed) {
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return *seed >> 33;
+}
+
+static size_t pick_size(uint64_t *seed) {
+    if (strcmp(kind, "mixed") == 0) {
+        return (size_t)16 << next(seed) % 12;
+    }
+    if (strcmp(kind, "large") == 0) {
+        return 100000 + next(seed) % (8u << 20);
+    }
+    return 16 + next(seed) % 497;
+}
+
+static void *room(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        perror("burst: mmap");
+        exit(2);
+    }
+    return memory;
+}
+
+static void shuffle(struct worker *worker) {
+    for (size_t i = worker->count; i > 1; i--) {
+        size_t j = next(&worker->seed) % i;
+        void *block = worker->blocks[i - 1];
+        size_t size = worker->sizes[i - 1];
+        worker->blocks[i - 1] = worker->blocks[j];
+        worker->sizes[i - 1] = worker->sizes[j];
+        worker->blocks[j] = block;
+        worker->sizes[j] = size;
+    }
+}
+
+static void allocate(struct worker *worker, size_t most) {
+    for (size_t sum = 0; sum < bytes_each && worker->count < most; worker->count++) {
+        size_t size = pick_size(&worker->seed);
+        void *block = malloc(size);
+        if (block == NULL) {
+            fputs("burst: no memory\n", stderr);
+            exit(2);
+        }
+        memset(block, 1, size);
+        worker->blocks[worker->count] = block;
+        worker->sizes[worker->count] = size;
+        sum += size;
+    }
+}
+
+// Keeps rows of neighbours, so that the pages between them are free.
+static int keeps(size_t index) {
+    size_t row = strcmp(kind, "large") == 0 ? 1 : strcmp(kind, "mixed") == 0 ? 64 : 1024;
+    return index / row % 100 < keep_percent;
+}
+
+static void *work(void *argument) {
+    struct worker *worker = argument;
+    size_t most = bytes_each / (strcmp(kind, "large") == 0 ? 100000 : 16) + 1;
+    worker->blocks = room(most * sizeof(void *));
+    worker->sizes = room(most * sizeof(size_t));
+    for (unsigned round = 0; round < rounds; round++) {
+        worker->count = 0;
+        worker->live = 0;
+        allocate(worker, most);
+        if (strcmp(kind, "random") == 0) {
+            shuffle(worker);
+        }
+        for (size_t i = 0; i < worker->count; i++) {
+            if (round == rounds - 1 && keeps(i)) {
+                worker->live += worker->sizes[i];
+            } else {
+                free(worker->blocks[i]);
+            }
+        }
+    }
+    munmap(worker->blocks, most * sizeof(void *));
+    munmap(worker->sizes, most * sizeof(size_t));
+    pthread_barrier_wait(&done);
+    pause(); // idle threads keep their caches
+    return NULL;
+}
+
+static uint64_t resident(void) {
+    char text[128] = "";
+    int file = open("/proc/self/statm", O_RDONLY);
+    ssize_t got = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+    close(file);
+    uint64_t pages = 0;
+    if (got <= 0 || sscanf(text, "%*u %" SCNu64, &pages) != 1) {
+        fputs("burst: cannot read /proc/self/statm\n", stderr);
+        exit(2);
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void nap(unsigned milliseconds) {
+    struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 5) {
+        fputs("usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS]]\n", stderr);
+        return 64;
+    }
+    kind = argv[1];
+    unsigned threads = (unsigned)atoi(argv[4]);
+    bytes_each = ((size_t)atol(argv[2]) << 20) / (threads > 0 ? threads : 1);
+    keep_percent = (unsigned)atoi(argv[3]);
+    unsigned pause_ms = argc > 5 ? (unsigned)atoi(argv[5]) : 2000;
+    rounds = argc > 6 ? (unsigned)atoi(argv[6]) : 1;
+    struct worker *workers = room((threads + 1) * sizeof(*workers));
+    free(malloc(1)); // the allocator's own start is not part of the burst
+    uint64_t before = resident();
+    pthread_barrier_init(&done, NULL, threads + 1);
+    for (unsigned i = 0; i < threads; i++) {
+        workers[i].seed = i + 1;
+        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
+            perror("burst: pthread_create");
+            return 2;
+        }
+    }
+    if (threads == 0) { // the only thread: as before there were any
+        pthread_barrier_destroy(&done);
+        pthread_barrier_init(&done, NULL, 1);
+        workers[0].seed = 1;
+        // work() ends in pause(); an alarm-free way out is to do its steps here.
+        size_t most = bytes_each / (strcmp(kind, "large") == 0 ? 100000 : 16) + 1;
+        struct worker *only = &workers[0];
+        only->blocks = room(most * sizeof(void *));
+        only->sizes = room(most * sizeof(size_t));
+        for (unsigned round = 0; round < rounds; round++) {
+            only->count = 0;
+            only->live = 0;
+            allocate(only, most);
+            if (strcmp(kind, "random") == 0) {
+                shuffle(only);
+            }
+            for (size_t i = 0; i < only->count; i++) {
+                if (round == rounds - 1 && keeps(i)) {
+                    only->live += only->sizes[i];
+                } else {
+                    free(only->blocks[i]);
+                }
+            }
+        }
+        munmap(only->blocks, most * sizeof(void *));
+        munmap(only->sizes, most * sizeof(size_t));
+    } else {
+        pthread_barrier_wait(&done);
+    }
+    uint64_t live = workers[0].live;
+    for (unsigned i = 1; i < threads; i++) {
+        live += workers[i].live;
+    }
+    uint64_t at_once = resident();
+    nap(pause_ms);
+    uint64_t after = resident();
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("live %.2f before %.2f at_once %.2f after %.2f MiB faults %ld cpu %.3f s\n",
+           (double)live / 1048576, (double)before / 1048576, (double)at_once / 1048576,
+           (double)after / 1048576, usage.ru_minflt,
+           (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    return 0;
+}
