@@ -5,6 +5,7 @@
 #include "export.h"
 #include "fence.h"
 #include "fork.h"
+#include "guard.h"
 #include "harden.h"
 #include "heap.h"
 #include "init.h"
@@ -15,7 +16,8 @@
 #include <lucid.h>
 #include <string.h>
 
-static void *small_new(unsigned class) {
+// `asked`: bytes the program asked for, or GUARD_NEVER when the block needs more than BLOCK_ALIGN.
+static void *small_new(unsigned class, size_t asked) {
     struct heap *heap = heap_get();
     void *block = NULL;
     if (unlikely(heap == NULL)) {
@@ -25,6 +27,8 @@ static void *small_new(unsigned class) {
         block = bin->top[-1];
         if (block != NULL) {
             bin->top--;
+        } else if (guard_due(heap) && (block = guard_sample(heap, asked)) != NULL) {
+            return block;
         } else {
             block = bin_refill(heap, class);
         }
@@ -71,12 +75,14 @@ static inline void *any_new(size_t size, size_t alignment, bool zero) {
     if (harden_on()) {
         return hardened_new(size, alignment, zero);
     }
+    bool aligned = alignment > BLOCK_ALIGN;
+    size_t least = size == 0 ? 1 : size;
     unsigned class = 0;
     if (size <= SMALL_MAX) {
-        class = alignment <= BLOCK_ALIGN ? sizeclass_of(size == 0 ? 1 : size)
-                                         : sizeclass_aligned(size, alignment);
+        class = aligned ? sizeclass_aligned(size, alignment) : sizeclass_of(least);
     }
-    void *block = class != 0 ? small_new(class) : large_new(size == 0 ? 1 : size, alignment, zero);
+    void *block = class != 0 ? small_new(class, aligned ? GUARD_NEVER : least)
+                             : large_new(least, alignment, zero);
     if (likely(block != NULL)) {
         event_raise(EVENT_ALLOC, block, size, class, 1);
     }

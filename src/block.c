@@ -2,6 +2,7 @@
 
 #include "bin.h"
 #include "fence.h"
+#include "guard.h"
 #include "harden.h"
 #include "mapping.h"
 #include "panic.h"
@@ -87,6 +88,9 @@ struct block block_of(const void *pointer, const char *function) {
     }
     if (in_arena((uintptr_t)pointer)) {
         return arena_block(pointer, function);
+    }
+    if (guard_holds(pointer)) {
+        return (struct block){.kind = BLOCK_GUARDED, .size = guard_size(pointer, function)};
     }
     struct mapping mapping;
     if (mapping_find(pointer, &mapping)) {

@@ -5,7 +5,7 @@
 
 #include "root.h"
 
-enum block_kind { BLOCK_SMALL, BLOCK_LARGE, BLOCK_MAPPING };
+enum block_kind { BLOCK_SMALL, BLOCK_LARGE, BLOCK_MAPPING, BLOCK_GUARDED };
 
 struct block {
     enum block_kind kind;

@@ -2,7 +2,7 @@
 
 #include "event.h"
 #include "os/os.h"
-#include "text.h"
+#include "panic.h"
 
 static struct event_counts counts;
 
@@ -32,18 +32,9 @@ void counters_begin(void) {
     }
 }
 
-static struct text begin_line(char *buffer, size_t capacity) {
-    struct text line = text_begin(buffer, capacity);
-    text_add(&line, os_program_name());
-    text_add_char(&line, '(');
-    text_add_number(&line, os_process_id());
-    text_add(&line, ") lucid: ");
-    return line;
-}
-
 static void print_kind(enum event_kind kind, const char *name) {
     char buffer[200];
-    struct text line = begin_line(buffer, sizeof(buffer));
+    struct text line = panic_begin(buffer, sizeof(buffer));
     text_add(&line, name);
     text_add_char(&line, ' ');
     text_add_number(&line, counts.times[kind]);
@@ -57,7 +48,7 @@ static void print_kind(enum event_kind kind, const char *name) {
 
 static void print_class(unsigned class) {
     char buffer[200];
-    struct text line = begin_line(buffer, sizeof(buffer));
+    struct text line = panic_begin(buffer, sizeof(buffer));
     if (class == 0) {
         text_add(&line, "larger blocks: ");
     } else {

@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "fence.h"
+#include "guard.h"
 #include "harden.h"
 #include "heap.h"
 #include "helper.h"
@@ -20,6 +21,7 @@ COLD void fork_rebuild(void) {
         mapping_after_fork();
         harden_after_fork();
         fence_after_fork();
+        guard_after_fork();
         arena_after_fork();
         heap_after_fork(page->forker);
         span_after_fork();

@@ -5,6 +5,7 @@
 #include "export.h"
 #include "fence.h"
 #include "fork.h"
+#include "guard.h"
 #include "harden.h"
 #include "heap.h"
 #include "init.h"
@@ -49,6 +50,8 @@ NOINLINE void free_slow(void *pointer, const char *function) {
         hardened_free(pointer, &block, function);
     } else if (block.kind == BLOCK_SMALL) {
         small_free(pointer, block.class, function);
+    } else if (block.kind == BLOCK_GUARDED) {
+        guard_free(pointer, function);
     } else {
         large_free(pointer, &block, function);
     }

@@ -134,6 +134,7 @@ struct heap {
     struct heap_counters counters;
     uint64_t given; // bytes of blocks given back to spans, less those taken, since a trim was asked
     uint8_t flushes_only[CLASS_COUNT]; // times in a row the bin gave blocks back and took none
+    uint64_t guard_next; // a sample is due when counters.refill_blocks exceeds this; 0: see guard.c
 };
 
 // One per class: the spans that are not held and have free blocks.
@@ -194,6 +195,34 @@ struct hardened {
     _Atomic uint64_t *live;
     uint64_t opened;
     uint32_t quarantined[CLASS_COUNT]; // blocks in quarantine
+};
+
+// Sampled guard pages (guard.h): slot i's page is page 2 * i + 1 of the pool.
+#define GUARD_SLOTS 64u
+#define GUARD_FRAMES 16u
+
+enum guard_slot_state { SLOT_NEW = 0, SLOT_USED = 1, SLOT_FREEING = 2, SLOT_FREED = 3 };
+
+struct guard_slot {
+    _Atomic uint32_t state; // enum guard_slot_state
+    uint32_t alloc_tid;
+    uint32_t free_tid;
+    uint32_t alloc_count; // return addresses in the arrays below
+    uint32_t free_count;
+    uint64_t address; // of the block
+    uint64_t size;    // bytes the program asked for
+    uint64_t alloc_stack[GUARD_FRAMES];
+    uint64_t free_stack[GUARD_FRAMES];
+};
+
+struct guard {
+    uintptr_t start; // of the pool
+    uint64_t length; // 0: there is none yet
+    struct guard_slot *slots;
+    uint32_t slot_count;
+    uint32_t next; // the slot to be tried next
+    _Atomic uint32_t lock;
+    uint32_t failed; // there was no address space for the pool
 };
 
 // Values of the options by number (options.h), and where each came from.
@@ -303,6 +332,7 @@ struct root_live {
     uint32_t watch;               // WATCH_ bits; does not change once `ready`
     struct event_counts *counts;  // NULL: the option `events` is off
     struct hardened *hardened;    // NULL: hardened mode is off
+    struct guard *guard;          // NULL: no block was sampled yet
     _Atomic uint32_t init_lock;
     _Atomic uint32_t ready;         // 1 once the first allocation has set everything up
     void *empty_slot;               // always NULL: what lies below the top of the bins of nobody

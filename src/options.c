@@ -5,9 +5,9 @@
 #include <string.h>
 
 const struct option_row option_table[OPTION_COUNT] = {
-    [OPTION_MMAP_THRESHOLD] =
-        {"mmap_threshold", OPTION_SIZE, MAPPING_THRESHOLD, SMALL_MAX, MAPPING_THRESHOLD_MAX,
-         "blocks above this size have a mapping of their own"},
+    [OPTION_MMAP_THRESHOLD] = {"mmap_threshold", OPTION_SIZE, MAPPING_THRESHOLD, SMALL_MAX,
+                               MAPPING_THRESHOLD_MAX,
+                               "blocks above this size have a mapping of their own"},
     [OPTION_PURGE] = {"purge", OPTION_BOOL, 1, 0, 1,
                       "give memory that stays free back to the system"},
     [OPTION_PURGE_AGE] = {"purge_age", OPTION_TIME, PURGE_AGE_MS, 0, 3600000,
@@ -22,6 +22,8 @@ const struct option_row option_table[OPTION_COUNT] = {
                            "hardened mode: how much freed memory is kept out of use"},
     [OPTION_HELPER] = {"helper", OPTION_BOOL, 1, 0, 1,
                        "a thread may come for a second to give memory back while the program is idle"},
+    [OPTION_GUARD] = {"guard", OPTION_RATE, 0, 0, 1000000000,
+                      "one in so many blocks lies between inaccessible pages; 0: none"},
 };
 
 _Static_assert(OPTION_COUNT <= OPTION_ROOM, "the layout has room for every option");
@@ -45,9 +47,12 @@ static uint64_t suffix_factor(enum option_unit unit, const char *suffix, size_t 
         const char *name;
         uint64_t factor;
     } suffixes[] = {
-        {OPTION_SIZE, "k", (uint64_t)1 << 10}, {OPTION_SIZE, "m", (uint64_t)1 << 20},
-        {OPTION_SIZE, "g", (uint64_t)1 << 30}, {OPTION_SIZE, "t", (uint64_t)1 << 40},
-        {OPTION_TIME, "ms", 1},                {OPTION_TIME, "s", 1000},
+        {OPTION_SIZE, "k", (uint64_t)1 << 10},
+        {OPTION_SIZE, "m", (uint64_t)1 << 20},
+        {OPTION_SIZE, "g", (uint64_t)1 << 30},
+        {OPTION_SIZE, "t", (uint64_t)1 << 40},
+        {OPTION_TIME, "ms", 1},
+        {OPTION_TIME, "s", 1000},
     };
     if (length == 0) {
         return 1;
@@ -72,13 +77,18 @@ static bool parse_bool(const char *text, size_t length, uint64_t *value) {
     return false;
 }
 
-bool option_parse(const struct option_row *row, const char *text, size_t length,
-                  uint64_t *value) {
+bool option_parse(const struct option_row *row, const char *text, size_t length, uint64_t *value) {
     if (row->unit == OPTION_BOOL) {
         return parse_bool(text, length, value);
     }
-    uint64_t number = 0;
     size_t i = 0;
+    if (row->unit == OPTION_RATE && length > 2 && text[0] == '1' && text[1] == '/') {
+        i = 2;
+    } else if (row->unit == OPTION_RATE && !same_word(text, length, "0")) {
+        return false;
+    }
+    size_t digits = i;
+    uint64_t number = 0;
     for (; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
         if (number > (UINT64_MAX - 9) / 10) {
             return false;
@@ -86,7 +96,7 @@ bool option_parse(const struct option_row *row, const char *text, size_t length,
         number = number * 10 + (uint64_t)(text[i] - '0');
     }
     uint64_t factor = suffix_factor(row->unit, text + i, length - i);
-    if (i == 0 || factor == 0 || number > UINT64_MAX / factor) {
+    if (i == digits || (digits == 2 && number == 0) || factor == 0 || number > UINT64_MAX / factor) {
         return false;
     }
     *value = number * factor;
@@ -153,6 +163,7 @@ static void complain_value(const struct option_row *row, const char *value, size
         [OPTION_SIZE] = "a size such as 64K or 2M",
         [OPTION_TIME] = "a time such as 500ms or 2s",
         [OPTION_NUMBER] = "a number",
+        [OPTION_RATE] = "0 or a rate such as 1/5000",
     };
     char buffer[320];
     struct text line = text_begin(buffer, sizeof(buffer));
@@ -162,7 +173,7 @@ static void complain_value(const struct option_row *row, const char *value, size
     text_add(&line, row->name);
     text_add(&line, ", which takes ");
     text_add(&line, expected[row->unit]);
-    if (row->unit != OPTION_BOOL) {
+    if (row->unit != OPTION_BOOL && row->unit != OPTION_RATE) {
         text_add(&line, " from ");
         text_add_number(&line, row->least);
         text_add(&line, " to ");

@@ -15,10 +15,11 @@ enum option {
     OPTION_HARDEN,
     OPTION_QUARANTINE,
     OPTION_HELPER,
+    OPTION_GUARD,
     OPTION_COUNT,
 };
 
-enum option_unit { OPTION_BOOL, OPTION_SIZE, OPTION_TIME, OPTION_NUMBER };
+enum option_unit { OPTION_BOOL, OPTION_SIZE, OPTION_TIME, OPTION_NUMBER, OPTION_RATE };
 
 enum option_source {
     SOURCE_DEFAULT = 0,

@@ -2,9 +2,8 @@
 
 #include "os/os.h"
 #include "root.h"
-#include "text.h"
 
-static struct text begin_line(char *buffer, size_t capacity) {
+struct text panic_begin(char *buffer, size_t capacity) {
     struct text line = text_begin(buffer, capacity);
     text_add(&line, os_program_name());
     text_add_char(&line, '(');
@@ -68,9 +67,14 @@ static void describe_unit(struct text *line, uintptr_t address) {
     }
 }
 
-_Noreturn void panic_misuse(const char *function, const char *kind, const void *pointer) {
+static bool is_guarded(const void *pointer) {
+    const struct guard *guard = root.live.guard;
+    return guard != NULL && (uintptr_t)pointer - guard->start < guard->length;
+}
+
+void panic_describe(const char *function, const char *kind, const void *pointer) {
     char buffer[400];
-    struct text line = begin_line(buffer, sizeof(buffer) - 1);
+    struct text line = panic_begin(buffer, sizeof(buffer) - 1);
     text_add(&line, function);
     text_add(&line, "(): ");
     text_add(&line, kind);
@@ -79,16 +83,23 @@ _Noreturn void panic_misuse(const char *function, const char *kind, const void *
     text_add(&line, " (");
     if (root.fixed.units != NULL && in_arena((uintptr_t)pointer)) {
         describe_unit(&line, (uintptr_t)pointer);
+    } else if (is_guarded(pointer)) {
+        text_add(&line, "a sampled block between guard pages");
     } else {
         text_add(&line, "not in lucid's memory");
     }
-    text_add_char(&line, ')');
-    finish(&line);
+    text_add(&line, ")\n");
+    os_write(2, line.start, line.length);
+}
+
+_Noreturn void panic_misuse(const char *function, const char *kind, const void *pointer) {
+    panic_describe(function, kind, pointer);
+    os_abort();
 }
 
 _Noreturn void panic_broken(const char *what, uint64_t number) {
     char buffer[300];
-    struct text line = begin_line(buffer, sizeof(buffer) - 1);
+    struct text line = panic_begin(buffer, sizeof(buffer) - 1);
     text_add(&line, what);
     text_add_char(&line, ' ');
     text_add_hex(&line, number);

@@ -5,10 +5,17 @@
 #define LUCID_PANIC_H
 
 #include "base.h"
+#include "text.h"
 
 // The program misused the heap. `function` is the public function it called, `kind` what is
 // wrong with `pointer`; the details (block, span) are looked up here.
 _Noreturn void panic_misuse(const char *function, const char *kind, const void *pointer);
+
+// The same line without the end of the process, for who has more to say before it.
+void panic_describe(const char *function, const char *kind, const void *pointer);
+
+// Begins a line in a buffer of that size: `PROG(PID) lucid: `.
+struct text panic_begin(char *buffer, size_t capacity);
 
 // lucid found its own state broken, or cannot work on this machine.
 _Noreturn void panic_broken(const char *what, uint64_t number);

@@ -26,6 +26,9 @@ static void *without_copy(void *pointer, const struct block *block, size_t size)
                                                : size == block->size;
         return same ? pointer : NULL;
     }
+    if (block->kind == BLOCK_GUARDED) {
+        return size == block->size ? pointer : NULL;
+    }
     if (block->kind == BLOCK_SMALL) {
         return stays(block, size) ? pointer : NULL;
     }

@@ -114,6 +114,41 @@ void os_write(int fd, const char *text, size_t length);
 // Ends the process by SIGABRT.
 _Noreturn void os_abort(void);
 
+// ---- faults and modules --------------------------------------------------------------------------
+
+enum os_access_kind { OS_ACCESS_UNKNOWN, OS_ACCESS_READ, OS_ACCESS_WRITE };
+
+// An access to memory that the kernel did not allow.
+struct os_access {
+    uintptr_t address;
+    uintptr_t code;  // the instruction; 0: not known on this machine
+    uintptr_t stack; // the stack pointer there
+    enum os_access_kind kind;
+};
+
+// From now on SIGSEGV calls `tell` first, within the signal handler. True: the fault was one of
+// the library's, and this is the end of its interest; in either case the program's own disposition
+// takes over. False: the signal cannot be had.
+bool os_on_access_fault(bool (*tell)(const struct os_access *access));
+
+// May the 8 bytes at this address (rounded down) be read?
+bool os_is_readable(uintptr_t address);
+
+// The executable segment an address lies in. False: in none, or unknown.
+struct os_code {
+    uintptr_t start;
+    uintptr_t end;
+    bool program; // of the program itself, not of a library
+};
+bool os_find_code(uintptr_t address, struct os_code *code);
+
+// The file mapped at an address, and where the file begins. False: none. Reads /proc/self/maps.
+struct os_module {
+    uintptr_t base;
+    char path[256];
+};
+bool os_find_module(uintptr_t address, struct os_module *module);
+
 // ---- locks -----------------------------------------------------------------------------------
 
 // A lock is one word, 0 when free. Waiters sleep in the kernel after a short spin.

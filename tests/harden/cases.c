@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MANY = 20000 };
+// Ten times the quarantine: a block leaves it at random, but it has left after so many.
+enum { MANY = 100000 };
 
 static char *volatile block; // volatile: the compiler must not see what is done to it
 static char *volatile other;
@@ -60,6 +61,14 @@ static void write_after_free(void) {
     free(block);
     block[50] = 0;
     churn(100);
+}
+
+// The block is not issued again: it is found when it leaves the quarantine.
+static void write_after_free_evicted(void) {
+    block = malloc(100);
+    free(block);
+    block[99] = 0;
+    churn(1000);
 }
 
 // Into the word that the default build keeps its mark in, and a byte that looks harmless.
@@ -116,6 +125,7 @@ static void large_underflow(void) {
 }
 
 static void large_underflow_fault(void) {
+    other = malloc(100000);
     block = malloc(100000);
     block[-4096] = 1;
 }
@@ -269,6 +279,7 @@ static const struct {
     {"overflow_seen_by_realloc", overflow_seen_by_realloc},
     {"overflow_after_shrinking", overflow_after_shrinking},
     {"write_after_free", write_after_free},
+    {"write_after_free_evicted", write_after_free_evicted},
     {"write_after_free_first", write_after_free_first},
     {"double_free", double_free},
     {"double_free_overwritten", double_free_overwritten},

@@ -46,6 +46,10 @@ class Harden(Case):
         self.assert_stopped("write_after_free_first", "(free|malloc)", "write after free to",
                             r"8 bytes into the 112-byte block 0x[0-9a-f]+ of span 0x[0-9a-f]+")
 
+    def test_write_after_free_is_found_on_leaving_the_quarantine(self):
+        self.assert_stopped("write_after_free_evicted", "free", "write after free to",
+                            r"96 bytes into the 112-byte block 0x[0-9a-f]+ of span 0x[0-9a-f]+")
+
     def test_write_after_free_is_found_without_a_quarantine(self):
         self.assert_stopped("write_after_free", "malloc", "write after free to", r".*",
                             "harden=1,quarantine=0")

@@ -37,6 +37,9 @@ static const char *value_text(char text[VALUE_TEXT], enum option_unit unit, uint
             snprintf(text, VALUE_TEXT, "%" PRIu64 "ms", value);
         }
         break;
+    case OPTION_RATE:
+        snprintf(text, VALUE_TEXT, value != 0 ? "1/%" PRIu64 : "%" PRIu64, value);
+        break;
     default:
         snprintf(text, VALUE_TEXT, "%" PRIu64, value);
         break;

@@ -1,0 +1,161 @@
+// Which module an address belongs to: quickly for code, by the loader's own index; with a name,
+// by reading /proc/self/maps. Neither allocates nor takes a lock.
+#include "os.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__GLIBC_PREREQ) && defined(__LP64__)
+#if __GLIBC_PREREQ(2, 35)
+#define HAVE_FIND_OBJECT 1
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+#endif
+#endif
+
+#ifdef HAVE_FIND_OBJECT
+// The executable segment of the object that begins at `start`, as its own header tells.
+static bool code_segment(uintptr_t start, uintptr_t address, struct os_code *code) {
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)start;
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phoff != sizeof(*header)) {
+        return false;
+    }
+    const Elf64_Phdr *segments = (const Elf64_Phdr *)(start + header->e_phoff);
+    uintptr_t base = 0;
+    bool based = false;
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        if (segments[i].p_type != PT_LOAD) {
+            continue;
+        }
+        if (!based) {
+            base = start - align_down(segments[i].p_vaddr, os_page_size());
+            based = true;
+        }
+        uintptr_t from = base + segments[i].p_vaddr;
+        if ((segments[i].p_flags & PF_X) && address - from < segments[i].p_memsz) {
+            code->start = from;
+            code->end = from + segments[i].p_memsz;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool os_find_code(uintptr_t address, struct os_code *code) {
+    struct dl_find_object object;
+    if (&_dl_find_object == NULL || _dl_find_object((void *)address, &object) != 0) {
+        return false;
+    }
+    uintptr_t start = (uintptr_t)object.dlfo_map_start;
+    code->program = getauxval(AT_PHDR) - start < (uintptr_t)object.dlfo_map_end - start;
+    return code_segment(start, address, code);
+}
+#else
+bool os_find_code(uintptr_t address, struct os_code *code) {
+    (void)address, (void)code;
+    return false;
+}
+#endif
+
+// ---- /proc/self/maps ----------------------------------------------------------------------------
+
+struct line_reader {
+    int file;
+    size_t length;
+    size_t used;
+    char buffer[512];
+};
+
+static int next_char(struct line_reader *reader) {
+    if (reader->used == reader->length) {
+        long got = syscall(SYS_read, reader->file, reader->buffer, sizeof(reader->buffer));
+        if (got <= 0) {
+            return -1;
+        }
+        reader->length = (size_t)got;
+        reader->used = 0;
+    }
+    return (unsigned char)reader->buffer[reader->used++];
+}
+
+// A hexadecimal number and the character behind it.
+static uint64_t next_number(struct line_reader *reader, int *behind) {
+    uint64_t number = 0;
+    for (;;) {
+        int letter = next_char(reader);
+        if (letter >= '0' && letter <= '9') {
+            number = number * 16 + (uint64_t)(letter - '0');
+        } else if (letter >= 'a' && letter <= 'f') {
+            number = number * 16 + (uint64_t)(letter - 'a') + 10;
+        } else {
+            *behind = letter;
+            return number;
+        }
+    }
+}
+
+// The path at the end of a line, behind device and inode; cut off to the room there is. False: the
+// file ends here.
+static bool next_path(struct line_reader *reader, char *path, size_t room) {
+    size_t length = 0;
+    unsigned words = 0;
+    bool begun = false;
+    for (;;) {
+        int letter = next_char(reader);
+        if (letter < 0 || letter == '\n') {
+            path[length] = '\0';
+            return letter >= 0;
+        }
+        if (words < 2) {
+            words += letter == ' ' && begun;
+            begun = letter != ' ';
+        } else if ((letter != ' ' || length > 0) && length + 1 < room) {
+            path[length++] = (char)letter;
+        }
+    }
+}
+
+static bool search(struct line_reader *reader, uintptr_t address, struct os_module *module) {
+    for (;;) {
+        int behind = 0;
+        uint64_t start = next_number(reader, &behind);
+        uint64_t end = behind == '-' ? next_number(reader, &behind) : 0;
+        if (behind != ' ') {
+            return false;
+        }
+        while ((behind = next_char(reader)) > ' ') { // permissions
+        }
+        uint64_t offset = next_number(reader, &behind);
+        char path[sizeof(module->path)];
+        bool more = next_path(reader, path, sizeof(path));
+        if (offset == 0 || strcmp(path, module->path) != 0) {
+            module->base = start - offset;
+            memcpy(module->path, path, sizeof(path));
+        }
+        if (address - start < end - start) {
+            return path[0] == '/';
+        }
+        if (!more) {
+            return false;
+        }
+    }
+}
+
+bool os_find_module(uintptr_t address, struct os_module *module) {
+    int saved = errno;
+    struct line_reader reader = {.length = 0, .used = 0};
+    module->path[0] = '\0';
+    module->base = 0;
+    reader.file = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    bool found = reader.file >= 0 && search(&reader, address, module);
+    if (reader.file >= 0) {
+        (void)syscall(SYS_close, reader.file);
+    }
+    errno = saved;
+    return found;
+}
