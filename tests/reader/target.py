@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -44,6 +45,8 @@ class ReaderCase(Case):
         return Subject(process, line)
 
     def stop(self, process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
         if process.poll() is None and process.stdin and not process.stdin.closed:
             process.stdin.close()
             try:

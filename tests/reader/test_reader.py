@@ -615,7 +615,10 @@ class Reader(ReaderCase):
                                               "0x41414141", "0x00004141"])
         self.assertEqual(glibc["blocks"][0]["state"], "tcache")
         lucid = steps["fill-10"][0]
-        self.assertEqual(lucid["words"][2:5], ["0x41414141", "0x41414141", "0x00004141"])
+        # The first block can be the first of all memory behind the break's start.
+        at = (int(lucid["pointer"], 16) - int(lucid["words_at"], 16)) // 4
+        self.assertIn(at, (0, 2))
+        self.assertEqual(lucid["words"][at:at + 3], ["0x41414141", "0x41414141", "0x00004141"])
         for seen in steps["free-10"]:
             here = [row for row in seen["blocks"] if row["state"] == "cached"]
             self.assertTrue(here)

@@ -15,15 +15,27 @@ static bool same(const struct finding *a, const struct finding *b) {
     return strcmp(a->rule, b->rule) == 0 && a->address == b->address && a->value == b->value;
 }
 
-// Keeps what is in both.
+// Keeps what is in both. Open is what was open at every look: a thread that stood still elsewhere
+// at one of them was not in the middle of anything.
 static void keep_common(struct findings *findings, const struct findings *later) {
     size_t kept = 0;
     for (size_t i = 0; i < findings->count; i++) {
         bool again = false;
         for (size_t k = 0; k < later->count && !again; k++) {
             again = same(&findings->list[i], &later->list[k]);
+            findings->list[i].open &= !again || later->list[k].open;
         }
         if (again) {
+            findings->list[kept++] = findings->list[i];
+        }
+    }
+    findings->count = kept;
+}
+
+static void drop_open(struct findings *findings) {
+    size_t kept = 0;
+    for (size_t i = 0; i < findings->count; i++) {
+        if (!findings->list[i].open) {
             findings->list[kept++] = findings->list[i];
         }
     }
@@ -53,6 +65,7 @@ static bool look_again(struct session *session, struct findings *findings) {
         keep_common(findings, &later);
         findings_free(&later);
     }
+    drop_open(findings);
     return true;
 }
 

@@ -23,11 +23,18 @@ void findings_add(struct findings *findings, const char *rule, uint64_t address,
     finding->rule = rule;
     finding->address = address;
     finding->value = value;
+    finding->open = false;
     va_list arguments;
     va_start(arguments, format);
     // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 misses the va_start
     vsnprintf(finding->text, sizeof(finding->text), format, arguments);
     va_end(arguments);
+}
+
+void findings_leave_open(struct findings *findings) {
+    if (findings->count > 0) {
+        findings->list[findings->count - 1].open = true;
+    }
 }
 
 void findings_free(struct findings *findings) {
@@ -80,14 +87,17 @@ static void check_count(struct findings *findings, const struct snapshot *snapsh
         bits += bit_count(span->free[word]);
     }
     int64_t count = span_count(span->state);
+    if (count == bits) {
+        return;
+    }
+    findings_add(findings, "span-count", span->start, span->state,
+                 "span 0x%llx (blocks of %u): %lld blocks are free by its bitmap, %lld by its "
+                 "count",
+                 ull(span->start), span->block_size, (long long)bits, (long long)count);
     bool held = span->state & SPAN_HELD;
-    bool explained = count == bits || (count < bits && flush_under_way(snapshot, span->class)) ||
-                     (held && take_under_way(snapshot, span));
-    if (!explained) {
-        findings_add(findings, "span-count", span->start, span->state,
-                     "span 0x%llx (blocks of %u): %lld blocks are free by its bitmap, %lld by its "
-                     "count",
-                     ull(span->start), span->block_size, (long long)bits, (long long)count);
+    if ((count < bits && flush_under_way(snapshot, span->class)) ||
+        (held && take_under_way(snapshot, span))) {
+        findings_leave_open(findings);
     }
 }
 

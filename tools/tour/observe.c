@@ -94,6 +94,19 @@ static void observe_region(struct observation *seen, const struct target *target
     }
 }
 
+// From ptr - 8 on, where glibc keeps the size; the first block of all may have nothing in front.
+static void read_words(struct observation *seen, const struct view *view) {
+    if (seen->pointer == 0) {
+        return;
+    }
+    seen->words_at = seen->pointer - 8;
+    seen->has_words = view_read(view, seen->words_at, seen->words, sizeof(seen->words));
+    if (!seen->has_words) {
+        seen->words_at = seen->pointer;
+        seen->has_words = view_read(view, seen->words_at, seen->words, sizeof(seen->words));
+    }
+}
+
 bool observe(struct observation *seen, pid_t pid, uint64_t pointer) {
     struct target target = {.memory_fd = -1};
     struct images images;
@@ -116,9 +129,7 @@ bool observe(struct observation *seen, pid_t pid, uint64_t pointer) {
     break_read(&seen->map, &target, &process, &images);
     locate_roots(&places, &target);
     seen->allocator = places.count > 0 ? "lucid" : "glibc";
-    seen->words_at = pointer - 8;
-    seen->has_words =
-        pointer != 0 && view_read(&target.view, seen->words_at, seen->words, sizeof(seen->words));
+    read_words(seen, &target.view);
     observe_region(seen, &target);
     if (places.count > 0) {
         observe_lucid(seen, &target, &places);
@@ -152,9 +163,9 @@ void observation_print(const struct observation *seen, struct out *out) {
     if (seen->has_words) {
         out_format(out, "    x/12wx 0x%llx\n", ull(seen->words_at));
         human_words(out, seen->words_at, seen->words, sizeof(seen->words));
-    } else if (seen->pointer != 0) {
-        out_format(out, "    nothing is mapped at 0x%llx, in front of the pointer\n",
-                   ull(seen->words_at));
+    }
+    if (seen->has_words && seen->words_at == seen->pointer) {
+        out_text(out, "    (nothing is mapped in front of the pointer)\n");
     }
     for (size_t i = 0; i < seen->row_count; i++) {
         print_row(out, &seen->rows[i], seen->pointer);

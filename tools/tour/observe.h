@@ -24,7 +24,7 @@ struct observation {
     struct break_map map;
     bool has_heap;
     uint64_t pointer;  // 0: none yet
-    uint64_t words_at; // pointer - 8
+    uint64_t words_at; // pointer - 8, or the pointer when nothing is mapped in front of it
     uint32_t words[OBSERVED_WORDS];
     bool has_words;
     struct observed_row rows[OBSERVED_ROWS]; // around the pointer

@@ -60,7 +60,7 @@ static void explain_fill(char *to, const struct observation *now) {
         letters += bytes[i] == 'A';
     }
     snprintf(to, SENTENCE, "%u bytes of 0x%02x are there now, from ptr on; nothing else changed.",
-             letters, (unsigned)bytes[8]);
+             letters, (unsigned)bytes[now->pointer - now->words_at]);
 }
 
 static void explain_fifteen(char *to, const struct observation *now,
