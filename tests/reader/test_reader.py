@@ -516,6 +516,31 @@ class Reader(ReaderCase):
         self.refuse("check", self.start("damage", "heaps").pid,
                     says=["is damaged", "a thread's heap"])
 
+    # ---- the layout ----------------------------------------------------------------------------
+
+    def test_layout_is_pinned(self):
+        """Readers of other versions rely on it: what changes needs a new LUCID_LAYOUT_VERSION.
+        Before the first release, LUCID_UPDATE=1 with this test writes the file anew."""
+        golden = SOURCE / "tests" / "reader" / "layout.txt"
+        fields = [line.split()[0] for line in golden.read_text().splitlines() if "." in line]
+        source = self.write("fields.c", """
+            #include "layout.h"
+            #include <stdio.h>
+            #define FIELD(s, f) printf("%s.%s %zu %zu\\n", #s, #f, offsetof(struct s, f), \\
+                                       sizeof(((struct s *)0)->f))
+            int main(void) {
+                printf("version %u\\n", LUCID_LAYOUT_VERSION);
+                printf("classes %u\\n", CLASS_COUNT);
+            """.replace("\\\\", "\\") + "".join(
+                "FIELD({}, {});\n".format(*field.split(".")) for field in fields) + "return 0; }")
+        self.succeed("cc", "-D_GNU_SOURCE", "-DLUCID_CHECKED=0", "-DLUCID_STRESS=0", "-I",
+                     SOURCE / "src", "-o", self.folder / "fields", source)
+        now = self.succeed(self.folder / "fields")
+        if os.environ.get("LUCID_UPDATE"):
+            golden.write_text(now)
+        self.assertEqual(golden.read_text(), now,
+                         "the layout changed: raise LUCID_LAYOUT_VERSION in src/layout.h")
+
     # ---- gdb -----------------------------------------------------------------------------------
 
     def gdb(self, *words, env=None):
