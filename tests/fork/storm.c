@@ -133,7 +133,8 @@ int main(int count, char **values) {
     REQUIRE(churners != NULL, "no memory");
     for (unsigned i = 0; i < threads; i++) {
         REQUIRE(pthread_create(&churners[i], NULL, churn,
-                               (void *)(uintptr_t)(test_random(&state) + 1u)) == 0, "thread %u", i);
+                               (void *)(uintptr_t)(test_random(&state) + 1u)) == 0,
+                "thread %u", i);
     }
     for (unsigned i = 0; i < forks; i++) {
         for (unsigned j = 0; j < 50; j++) {

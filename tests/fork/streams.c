@@ -95,8 +95,8 @@ int main(int count, char **values) {
     for (unsigned i = 0; i <= READERS; i++) {
         (void)pthread_join(threads[i], NULL);
     }
-    REQUIRE(lines > forks / 10 && flushes > forks / 10, "%lu lines, %lu flushes", (unsigned long)lines,
-            (unsigned long)flushes);
+    REQUIRE(lines > forks / 10 && flushes > forks / 10, "%lu lines, %lu flushes",
+            (unsigned long)lines, (unsigned long)flushes);
     printf("%u forks beside %lu lines and %lu flushes\n", forks, (unsigned long)lines,
            (unsigned long)flushes);
     return 0;

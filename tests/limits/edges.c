@@ -23,9 +23,9 @@ static void require_refused(const void *block, int expected, const char *call, s
 }
 
 static void too_large(void) {
-    static const size_t sizes[] = {TOO_LARGE, TOO_LARGE + 1, SIZE_MAX - 4096, SIZE_MAX - 15,
-                                   SIZE_MAX - 1, SIZE_MAX, (size_t)PTRDIFF_MAX,
-                                   (size_t)PTRDIFF_MAX - 4096};
+    static const size_t sizes[] = {
+        TOO_LARGE,    TOO_LARGE + 1, SIZE_MAX - 4096,     SIZE_MAX - 15,
+        SIZE_MAX - 1, SIZE_MAX,      (size_t)PTRDIFF_MAX, (size_t)PTRDIFF_MAX - 4096};
     void *kept = malloc(100);
     test_fill(kept, 100);
     errno = 0;
@@ -51,8 +51,10 @@ static void too_large(void) {
 }
 
 static void overflow(void) {
-    static const size_t factors[][2] = {
-        {SIZE_MAX, 2}, {SIZE_MAX / 2 + 1, 2}, {(size_t)1 << 32, (size_t)1 << 32}, {3, SIZE_MAX / 2}};
+    static const size_t factors[][2] = {{SIZE_MAX, 2},
+                                        {SIZE_MAX / 2 + 1, 2},
+                                        {(size_t)1 << 32, (size_t)1 << 32},
+                                        {3, SIZE_MAX / 2}};
     void *kept = malloc(100);
     for (size_t i = 0; i < 4; i++) {
         size_t a = hide(factors[i][0]);
@@ -64,7 +66,8 @@ static void overflow(void) {
         require_refused(reallocarray(NULL, b, a), ENOMEM, "reallocarray", a);
     }
     free(kept);
-    REQUIRE(calloc(hide(0), hide(SIZE_MAX)) != NULL && calloc(hide(SIZE_MAX), hide(0)) != NULL, "no overflow");
+    REQUIRE(calloc(hide(0), hide(SIZE_MAX)) != NULL && calloc(hide(SIZE_MAX), hide(0)) != NULL,
+            "no overflow");
 }
 
 static void zero_sizes(void) {
@@ -73,8 +76,8 @@ static void zero_sizes(void) {
     REQUIRE(a != NULL && b != NULL && a != b, "malloc(0) gives blocks of their own: %p, %p", a, b);
     REQUIRE(realloc(a, 0) == NULL, "realloc(p, 0) frees");
     free(b);
-    void *blocks[] = {calloc(0, 0), realloc(NULL, 0), aligned_alloc(64, 0), memalign(4096, 0),
-                      valloc(0), pvalloc(0)};
+    void *blocks[] = {calloc(0, 0),      realloc(NULL, 0), aligned_alloc(64, 0),
+                      memalign(4096, 0), valloc(0),        pvalloc(0)};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         REQUIRE(blocks[i] != NULL, "function %zu, size 0", i);
         free(blocks[i]);
@@ -83,7 +86,8 @@ static void zero_sizes(void) {
     REQUIRE(posix_memalign(&aligned, 64, 0) == 0 && aligned != NULL, "posix_memalign of 0");
     free(aligned);
     void *page = pvalloc(1);
-    REQUIRE(malloc_usable_size(page) >= (size_t)sysconf(_SC_PAGESIZE), "pvalloc rounds up to a page");
+    REQUIRE(malloc_usable_size(page) >= (size_t)sysconf(_SC_PAGESIZE),
+            "pvalloc rounds up to a page");
     free(page);
     free(NULL);
     REQUIRE(malloc_usable_size(NULL) == 0, "the size of no block");
@@ -91,8 +95,8 @@ static void zero_sizes(void) {
 
 static void require_aligned(void *block, size_t alignment, size_t size) {
     if (block == NULL) {
-        REQUIRE(errno == ENOMEM && alignment > ((size_t)1 << 44), "%zx bytes at %zx, errno %d", size,
-                alignment, errno);
+        REQUIRE(errno == ENOMEM && alignment > ((size_t)1 << 44), "%zx bytes at %zx, errno %d",
+                size, alignment, errno);
         return;
     }
     REQUIRE((uintptr_t)block % alignment == 0 && (uintptr_t)block % 16 == 0, "%p at %zx", block,
@@ -123,8 +127,8 @@ static void alignments(void) {
 }
 
 static void wrong_alignments(void) {
-    static const size_t wrong[] = {0, 3, 5, 6, 7, 9, 12, 24, 48, 100, 4095, 4097, SIZE_MAX,
-                                   SIZE_MAX / 2 + 2};
+    static const size_t wrong[] = {0,  3,  5,   6,    7,    9,        12,
+                                   24, 48, 100, 4095, 4097, SIZE_MAX, SIZE_MAX / 2 + 2};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         size_t alignment = hide(wrong[i]);
         void *block = &block;
@@ -177,8 +181,8 @@ static void check_resize(void *block, size_t from, size_t to) {
 }
 
 static void resizes(void) {
-    static const size_t sizes[] = {1, 16, 100, 1000, 5000, 32768, 32769, 100000, 3000000, 33 << 20,
-                                   70 << 20};
+    static const size_t sizes[] = {1,     16,     100,     1000,     5000,    32768,
+                                   32769, 100000, 3000000, 33 << 20, 70 << 20};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         for (size_t j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++) {
             check_resize(malloc(sizes[i]), sizes[i], sizes[j]);

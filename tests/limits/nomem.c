@@ -60,6 +60,11 @@ static void all_refuse(void *kept) {
 }
 
 static void fill_and_recover(unsigned least) {
+    for (unsigned round = 0; round < 20; round++) { // each a mapping of its own, gone when freed
+        void *mapping = malloc(40 * MIB);
+        REQUIRE(mapping != NULL, "40 MiB for the %u. time", round);
+        free(mapping);
+    }
     unsigned count = fill_up(MIB);
     printf("%u blocks of 1 MiB\n", count);
     REQUIRE(count >= least, "%u blocks, at least %u expected", count, least);

@@ -11,9 +11,11 @@
 #define SITES_MAX 20u // of one kind; later ones come from the same places
 
 static const char *const names[OS_CALL_COUNT] = {
-    [OS_BREAK] = "move the break", [OS_RESERVE] = "reserve addresses", [OS_COMMIT] = "open a table",
-    [OS_MAP] = "map",              [OS_UNMAP] = "unmap",               [OS_REMAP] = "remap",
-    [OS_PURGE] = "purge",          [OS_THREAD_EXIT] = "thread hook",   [OS_PROTECT] = "protect",
+    [OS_BREAK] = "move the break", [OS_RESERVE] = "reserve addresses",
+    [OS_COMMIT] = "open a table",  [OS_MAP] = "map",
+    [OS_UNMAP] = "unmap",          [OS_REMAP] = "remap",
+    [OS_PURGE] = "purge",          [OS_THREAD_EXIT] = "thread hook",
+    [OS_PROTECT] = "protect",
 };
 
 static const struct family lucid_family = {

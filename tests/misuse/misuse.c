@@ -388,7 +388,7 @@ static void nothing_wrong(void) {
     on_thread(free_it, have(40));
 }
 
-#define CASE(name)                                                                                 \
+#define CASE(name) \
     { #name, name }
 
 static const struct {

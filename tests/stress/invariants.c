@@ -13,7 +13,7 @@
 
 struct notes {
     uint32_t top;
-    bool forked; // another thread may have been cut off while it resized a large block
+    bool forked;           // another thread may have been cut off while it resized a large block
     unsigned char *held;   // per unit: times a heap holds the span
     unsigned char *listed; // per unit: times it is on its class's list
     unsigned char *pooled; // per unit: times it is in one of the pool's trees
@@ -29,7 +29,7 @@ static void note_heaps(struct notes *notes) {
     for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         heaps++;
         living += heap->state == HEAP_LIVE;
-        for (unsigned class = 1; class < CLASS_COUNT; class++) {
+        for (unsigned class = 1; class < CLASS_COUNT; class ++) {
             void **slots = heap->slots[class];
             uint32_t head = heap->held[class];
             unsigned count = bin_count(heap, class);
@@ -64,7 +64,7 @@ static void note_heaps(struct notes *notes) {
 }
 
 static void note_lists(struct notes *notes) {
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         const struct class_list *list = &root.live.lists[class];
         uint32_t before = 0;
         uint32_t count = 0;
@@ -199,7 +199,7 @@ static void check_sums(struct notes *notes) {
             pool->free_units);
     REQUIRE(pool->dirty_units == notes->dirty_units, "%u dirty units, %u counted",
             notes->dirty_units, pool->dirty_units);
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         REQUIRE(notes->spans[class] == root.live.lists[class].spans,
                 "class %u: %u spans, %u counted", class, notes->spans[class],
                 root.live.lists[class].spans);

@@ -13,20 +13,20 @@
 #define SKIPPED 77 // ctest takes this exit code for "skipped"
 
 // Ends the test with a sentence when something does not hold. Writes without the heap.
-#define REQUIRE(holds, ...)                                                                        \
-    do {                                                                                           \
-        if (__builtin_expect(!(holds), 0)) {                                                       \
-            char require_text_[400];                                                               \
-            int require_length_ = snprintf(require_text_, sizeof(require_text_),                   \
-                                           "%s:%d: %s does not hold: ", __FILE__, __LINE__,        \
-                                           #holds);                                                \
-            require_length_ += snprintf(require_text_ + require_length_,                           \
-                                        sizeof(require_text_) - (size_t)require_length_,           \
-                                        __VA_ARGS__);                                              \
-            test_write(require_text_, (size_t)require_length_);                                    \
-            test_write("\n", 1);                                                                   \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define REQUIRE(holds, ...)                                                             \
+    do {                                                                                \
+        if (__builtin_expect(!(holds), 0)) {                                            \
+            char require_text_[400];                                                    \
+            int require_length_ =                                                       \
+                snprintf(require_text_, sizeof(require_text_),                          \
+                         "%s:%d: %s does not hold: ", __FILE__, __LINE__, #holds);      \
+            require_length_ +=                                                          \
+                snprintf(require_text_ + require_length_,                               \
+                         sizeof(require_text_) - (size_t)require_length_, __VA_ARGS__); \
+            test_write(require_text_, (size_t)require_length_);                         \
+            test_write("\n", 1);                                                        \
+            _exit(1);                                                                   \
+        }                                                                               \
     } while (0)
 
 static inline void test_write(const char *text, size_t length) {
@@ -106,8 +106,8 @@ static inline size_t test_resident(void) {
     }
     unsigned long total = 0;
     unsigned long resident = 0;
-    bool read = fgets(line, sizeof(line), file) != NULL &&
-                sscanf(line, "%lu %lu", &total, &resident) == 2;
+    bool read =
+        fgets(line, sizeof(line), file) != NULL && sscanf(line, "%lu %lu", &total, &resident) == 2;
     (void)fclose(file);
     return read ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }

@@ -1,10 +1,10 @@
 // Runs and the pool under random operations, beside a shadow that knows which run is whose. After
 // every few steps the tiling, the trees and all counts are verified.
 #include "arena.h"
-#include "release.h"
 #include "init.h"
 #include "invariants.h"
 #include "os/os.h"
+#include "release.h"
 #include "root.h"
 #include "testing.h"
 #include "unit.h"

@@ -123,8 +123,8 @@ static void records_cannot_be_opened(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_the_break),  cmocka_unit_test(steps_over_foreign_memory),
-        cmocka_unit_test(break_fails_once),   cmocka_unit_test(nothing_left),
+        cmocka_unit_test(follows_the_break),   cmocka_unit_test(steps_over_foreign_memory),
+        cmocka_unit_test(break_fails_once),    cmocka_unit_test(nothing_left),
         cmocka_unit_test(goes_on_in_mappings), cmocka_unit_test(records_cannot_be_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,8 @@ static void random_sizes(void **state) {
     for (unsigned step = 0; step < 20000; step++) {
         unsigned i = test_random(&random) % MANY;
         if (taken[i].memory != NULL) {
-            assert_true(test_filled(taken[i].memory, taken[i].memory, taken[i].size, taken[i].size));
+            assert_true(
+                test_filled(taken[i].memory, taken[i].memory, taken[i].size, taken[i].size));
             meta_give(taken[i].memory, taken[i].size);
             taken[i].memory = NULL;
             continue;

@@ -78,23 +78,36 @@ static void check_notations(enum option option, const struct notation *rows, siz
 static void notations(void **state) {
     (void)state;
     static const struct notation sizes[] = {
-        {"65536", true, 65536},     {"64K", true, 65536},       {"64k", true, 65536},
-        {"2M", true, 2 << 20},      {"512M", true, 512 << 20},  {"513M", false, 0},
-        {"1T", false, 0},           {"", false, 0},             {"K", false, 0},
-        {"-1", false, 0},           {"+5", false, 0},           {"64KB", false, 0},
-        {"64 K", false, 0},         {"0x10000", false, 0},      {"1", false, 0},
-        {"18446744073709551616", false, 0}, {"99999999999999999999999", false, 0},
-        {"18014398509481984K", false, 0},   {"64ms", false, 0},  {"32768", true, 32768},
+        {"65536", true, 65536},
+        {"64K", true, 65536},
+        {"64k", true, 65536},
+        {"2M", true, 2 << 20},
+        {"512M", true, 512 << 20},
+        {"513M", false, 0},
+        {"1T", false, 0},
+        {"", false, 0},
+        {"K", false, 0},
+        {"-1", false, 0},
+        {"+5", false, 0},
+        {"64KB", false, 0},
+        {"64 K", false, 0},
+        {"0x10000", false, 0},
+        {"1", false, 0},
+        {"18446744073709551616", false, 0},
+        {"99999999999999999999999", false, 0},
+        {"18014398509481984K", false, 0},
+        {"64ms", false, 0},
+        {"32768", true, 32768},
     };
     static const struct notation times[] = {
-        {"500ms", true, 500}, {"2s", true, 2000}, {"7", true, 7},        {"0", true, 0},
-        {"2S", true, 2000},   {"2m", false, 0},   {"3600001", false, 0}, {"3600s", true, 3600000},
-        {"1.5s", false, 0},
+        {"500ms", true, 500},  {"2s", true, 2000},       {"7", true, 7},
+        {"0", true, 0},        {"2S", true, 2000},       {"2m", false, 0},
+        {"3600001", false, 0}, {"3600s", true, 3600000}, {"1.5s", false, 0},
     };
     static const struct notation bools[] = {
-        {"1", true, 1},    {"0", true, 0},    {"on", true, 1},     {"OFF", true, 0},
-        {"yes", true, 1},  {"no", true, 0},   {"true", true, 1},   {"false", true, 0},
-        {"2", false, 0},   {"", false, 0},    {"onn", false, 0},   {"o", false, 0},
+        {"1", true, 1},   {"0", true, 0},  {"on", true, 1},   {"OFF", true, 0},
+        {"yes", true, 1}, {"no", true, 0}, {"true", true, 1}, {"false", true, 0},
+        {"2", false, 0},  {"", false, 0},  {"onn", false, 0}, {"o", false, 0},
     };
     check_notations(OPTION_MMAP_THRESHOLD, sizes, sizeof(sizes) / sizeof(sizes[0]));
     check_notations(OPTION_PURGE_AGE, times, sizeof(times) / sizeof(times[0]));

@@ -128,8 +128,8 @@ static void knows_the_process(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(locks_exclude), cmocka_unit_test(try_lock),
-        cmocka_unit_test(memory_calls),  cmocka_unit_test(faults),
+        cmocka_unit_test(locks_exclude),     cmocka_unit_test(try_lock),
+        cmocka_unit_test(memory_calls),      cmocka_unit_test(faults),
         cmocka_unit_test(knows_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,14 +23,15 @@ static void rounding_wastes_little(void **state) {
     (void)state;
     for (size_t n = 1; n <= SMALL_MAX; n++) {
         size_t waste = sizeclass_size(sizeclass_of(n)) - n;
-        assert_true(n <= TINY_MAX ? waste < BLOCK_ALIGN : waste * 5 <= sizeclass_size(sizeclass_of(n)));
+        assert_true(n <= TINY_MAX ? waste < BLOCK_ALIGN
+                                  : waste * 5 <= sizeclass_size(sizeclass_of(n)));
     }
 }
 
 static void rows_are_sound(void **state) {
     (void)state;
     assert_int_equal(sizeclass_table[0].size, 0);
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         const struct sizeclass *row = &sizeclass_table[class];
         size_t bytes = row->units * UNIT_SIZE;
         assert_true(row->size % BLOCK_ALIGN == 0 && row->size > sizeclass_size(class - 1));
@@ -44,7 +45,7 @@ static void rows_are_sound(void **state) {
 // The product with the reciprocal is the quotient, for every offset into every kind of span.
 static void index_is_the_quotient(void **state) {
     (void)state;
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         const struct sizeclass *row = &sizeclass_table[class];
         for (size_t offset = 0; offset < row->units * UNIT_SIZE; offset++) {
             if (sizeclass_index(class, offset) != offset / row->size) {
@@ -55,7 +56,7 @@ static void index_is_the_quotient(void **state) {
 }
 
 static unsigned aligned_by_search(size_t n, size_t alignment) {
-    for (unsigned class = 1; class < CLASS_COUNT && alignment <= UNIT_SIZE; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT && alignment <= UNIT_SIZE; class ++) {
         if (sizeclass_size(class) >= n && sizeclass_size(class) % alignment == 0) {
             return class;
         }

@@ -63,8 +63,8 @@ static void lets_go(void **state) {
         assert_int_equal(word, span_state(count <= 0 ? 0 : SPAN_HELD, (uint32_t)count));
         word = span_state(SPAN_HELD, (uint32_t)count);
         assert_int_equal(span_held_to_listed(&word, BLOCKS), count != BLOCKS);
-        assert_int_equal(word, span_state(count != BLOCKS ? SPAN_LISTED : SPAN_HELD,
-                                          (uint32_t)count));
+        assert_int_equal(word,
+                         span_state(count != BLOCKS ? SPAN_LISTED : SPAN_HELD, (uint32_t)count));
     }
 }
 
@@ -81,8 +81,11 @@ static void lists(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packs_count_and_flags), cmocka_unit_test(gives), cmocka_unit_test(takes),
-        cmocka_unit_test(lets_go), cmocka_unit_test(lists),
+        cmocka_unit_test(packs_count_and_flags),
+        cmocka_unit_test(gives),
+        cmocka_unit_test(takes),
+        cmocka_unit_test(lets_go),
+        cmocka_unit_test(lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,8 @@
 
 static void writes_numbers(void **state) {
     (void)state;
-    static const uint64_t numbers[] = {0, 1, 9, 10, 99, 4096, 1789, UINT32_MAX, INT64_MAX,
-                                       UINT64_MAX};
+    static const uint64_t numbers[] = {0,    1,    9,          10,        99,
+                                       4096, 1789, UINT32_MAX, INT64_MAX, UINT64_MAX};
     for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         char buffer[64];
         char expected[64];

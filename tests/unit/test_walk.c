@@ -36,7 +36,7 @@ static void compare(void) {
     }
     struct account account;
     walk_account(&account);
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         const struct class_account *sums = &account.classes[class];
         assert_int_equal(sums->blocks - sums->free - sums->uncarved - sums->cached, count[class]);
         assert_int_equal(sums->blocks, sums->spans * sizeclass_table[class].blocks);

@@ -1,0 +1,120 @@
+// What the child of a fork believes of the bins of threads that are gone.
+#include "bin.h"
+#include "block.h"
+#include "fork.h"
+#include "invariants.h"
+#include "root.h"
+#include "span.h"
+#include "testing.h"
+#include "unit.h"
+
+#include <lucid.h>
+#include <pthread.h>
+#include <sys/wait.h>
+
+#define SIZE 48u
+#define COUNT 6u
+
+static struct heap *other;
+static void *keeper;
+static pthread_barrier_t barrier;
+
+// Leaves COUNT blocks of its own in its bin, and stays.
+static void *fill_bin(void *argument) {
+    void *blocks[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = lucid_malloc(SIZE);
+    }
+    keeper = lucid_malloc(SIZE); // so that their span stays in the child, too
+    for (unsigned i = 0; i < COUNT; i++) {
+        lucid_free(blocks[i]);
+    }
+    other = heap_self;
+    (void)pthread_barrier_wait(&barrier);
+    (void)pthread_barrier_wait(&barrier);
+    return argument;
+}
+
+static bool marked_free(const void *block) {
+    uint32_t unit = unit_of((uintptr_t)block);
+    uint32_t head = unit - root.fixed.units[unit].back;
+    unsigned index = sizeclass_index(sizeclass_of(SIZE), (uintptr_t)block - unit_address(head));
+    return span_is_free(run_at(head), index);
+}
+
+// In a child with `flushing` of the other thread's blocks under way to their span: these may be
+// somebody's already, so they must stay used; all others are free again.
+static int child(unsigned flushing) {
+    unsigned class = sizeclass_of(SIZE);
+    void *blocks[BIN_SLOTS_MAX + 1];
+    unsigned count = bin_count(other, class);
+    memcpy(blocks, other->slots[class] + 1, count * sizeof(void *));
+    other->flush_class = class;
+    other->flush_count = flushing;
+    lucid_free(lucid_malloc(100000)); // a slow path
+    for (unsigned i = 0; i < count; i++) {
+        if (marked_free(blocks[i]) != (i >= flushing)) {
+            return 1;
+        }
+    }
+    invariants_check(true);
+    return count >= COUNT / 2 && other->state == HEAP_FREE && bin_count(other, class) == 0 ? 0 : 2;
+}
+
+static int fork_with(unsigned flushing) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(child(flushing));
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void bins_of_dead_threads(void **state) {
+    (void)state;
+    lucid_free(lucid_malloc(10));
+    pthread_t thread;
+    (void)pthread_barrier_init(&barrier, NULL, 2);
+    assert_int_equal(pthread_create(&thread, NULL, fill_bin, NULL), 0);
+    (void)pthread_barrier_wait(&barrier);
+    lucid_free(lucid_malloc(SIZE)); // the watch is on
+    assert_non_null(root.live.fork_page);
+    for (unsigned flushing = 0; flushing < 3; flushing++) {
+        assert_int_equal(fork_with(flushing), 0);
+    }
+    (void)pthread_barrier_wait(&barrier);
+    (void)pthread_join(thread, NULL);
+    lucid_free(keeper);
+}
+
+// A bin whose array was just replaced: what cannot be told stays used, nothing is read outside.
+static void torn_bin(void **state) {
+    (void)state;
+    static void *slots[8];
+    static struct heap heap;
+    unsigned class = 3;
+    heap.slots[class] = slots;
+    heap.capacity[class] = 7;
+    for (unsigned i = 0; i < 7; i++) {
+        slots[1 + i] = slots; // no block: harmless if ignored
+    }
+    heap.bins[class].top = (void **)((uintptr_t)slots + 4000 * sizeof(void *));
+    assert_int_equal(bin_count_now(&heap, class), 0);
+    heap.bins[class].top = NULL;
+    assert_int_equal(bin_count_now(&heap, class), 0);
+    heap.bins[class].top = slots + 4;
+    assert_int_equal(bin_count_now(&heap, class), 3);
+    bin_forget_all(&heap);
+    assert_int_equal(bin_count(&heap, class), 0);
+    assert_ptr_equal(heap.bins[class].end, slots + 8);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bins_of_dead_threads),
+        cmocka_unit_test(torn_bin),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
