@@ -156,17 +156,23 @@ static bool held_to_listed(uint32_t head, bool last) {
     return listed;
 }
 
+// pre: held and still listed: claimed.
+static void claimed_off_list(uint32_t head) {
+    struct run *span = run_at(head);
+    struct class_list *list = list_of(span->class);
+    os_lock(&list->lock);
+    list_unlink(list, head);
+    span_unlist(&span->state);
+    os_unlock(&list->lock);
+}
+
 static inline void release(uint32_t head, bool last) {
     struct run *span = run_at(head);
     for (;;) {
         uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
         check((state & SPAN_HELD) != 0, "span released that nobody holds, unit", head);
         if (state & SPAN_LISTED) { // a giver found a listed span empty
-            struct class_list *list = list_of(span->class);
-            os_lock(&list->lock);
-            list_unlink(list, head);
-            span_unlist(&span->state);
-            os_unlock(&list->lock);
+            claimed_off_list(head);
         } else if (span_count(state) == (int32_t)blocks_of(span)) {
             span_destroy(head);
             return;
@@ -188,25 +194,14 @@ void span_release_last(uint32_t head) {
     release(head, true);
 }
 
-// A span on a list that nobody holds is changed by nobody who has not got the list's lock. What
-// is seen before the lock may be out of date, so all of it is looked at again.
+// Until it is claimed the span may end, and another of another class begin in its place, at any
+// time, so nothing is looked at before that.
 bool span_hold_listed(uint32_t head) {
-    struct run *span = run_at(head);
-    unsigned class = span->class;
-    if (class == 0 || class >= CLASS_COUNT) {
+    if (!span_listed_to_claimed(&run_at(head)->state)) {
         return false;
     }
-    struct class_list *list = list_of(class);
-    os_lock(&list->lock);
-    uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
-    bool held = run_kind_of(run_load(head)) == RUN_SPAN && span->class == class &&
-                (state & (SPAN_LISTED | SPAN_HELD)) == SPAN_LISTED &&
-                span_listed_to_held(&span->state);
-    if (held) {
-        list_unlink(list, head);
-    }
-    os_unlock(&list->lock);
-    return held;
+    claimed_off_list(head);
+    return true;
 }
 
 // ---- taking -------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@
 //   held              taker: take blocks (count falls), then release
 //   full              not HELD, not LISTED, count <= 0: nobody looks at it until a block returns
 //   listed            not HELD, LISTED, 0 < count < N: a taker may get it through the list
-//   claimed           HELD by a giver whose blocks made a full span usable or a listed one empty:
-//                     that giver lists it or returns its units
+//   claimed           HELD by a giver whose blocks made a full span usable or a listed one empty,
+//                     or by whoever looks after listed spans: they list it or return its units.
+//                     LISTED until they have taken it off its list
 //
 // A giver first sets the free bits, then adds to the count. In between a taker may take those
 // very bits, so the count can be transiently too low, even below zero, but never too high:
@@ -81,8 +82,8 @@ static inline bool span_give(_Atomic uint32_t *state, uint32_t k, uint32_t block
     }
 }
 
-// A taker that found the span on its list. pre: the list's lock is held. False: a giver has
-// claimed it because it is empty; it stays LISTED until that giver unlists it.
+// A taker that found the span on its list. pre: the list's lock is held. False: somebody has
+// claimed it; it stays LISTED until its claimer unlists it.
 static inline bool span_listed_to_held(_Atomic uint32_t *state) {
     uint32_t old = atomic_load_explicit(state, memory_order_relaxed);
     do {
@@ -90,6 +91,20 @@ static inline bool span_listed_to_held(_Atomic uint32_t *state) {
             return false;
         }
     } while (!state_swap(state, &old, (old | SPAN_HELD) & ~SPAN_LISTED));
+    return true;
+}
+
+// Whoever comes across a span that is listed and not held may claim it, as a giver does whose
+// blocks made it empty: it stays LISTED until its claimer has taken it off the list. False: it is
+// not on a list, or somebody has it. A word with LISTED and without HELD is never that of a run
+// which is no span: spans are destroyed HELD and not LISTED.
+static inline bool span_listed_to_claimed(_Atomic uint32_t *state) {
+    uint32_t old = atomic_load_explicit(state, memory_order_relaxed);
+    do {
+        if ((old & (SPAN_HELD | SPAN_LISTED)) != SPAN_LISTED) {
+            return false;
+        }
+    } while (!state_swap(state, &old, old | SPAN_HELD));
     return true;
 }
 
