@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Negative controls of the model: each breaks one step of the protocol in a copy of span.c and
+spanstate.h, and the explorer has to find it. A model that finds nothing proves nothing.
+
+usage: controls.py --source FOLDER --objects FILE... --compiler CC --work FOLDER [NAME...]
+exit code: 0 every control was found, 1 one was not, 2 one could not be applied or built
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+
+SPAN = "span.c"
+STATE = "spanstate.h"
+
+# name: (file, text as it is, text that breaks it)
+CONTROLS = {
+    "count_added_before_bits": (SPAN, """        old = atomic_fetch_or_explicit(free, batch->mask, memory_order_acq_rel);
+    }
+""", """        (void)span_give(&span->state, batch->count, sizeclass_table[class].blocks, alone);
+        old = atomic_fetch_or_explicit(free, batch->mask, memory_order_acq_rel);
+        (void)atomic_fetch_sub_explicit(&span->state, batch->count << SPAN_COUNT_SHIFT,
+                                        memory_order_acq_rel);
+    }
+"""),
+    "claim_apart_from_count": (STATE, """        new |= claim ? SPAN_HELD : 0;
+        if (alone) {
+            atomic_store_explicit(state, new, memory_order_relaxed);
+            return claim;
+        }
+        if (state_swap(state, &old, new)) {
+""", """        if (alone) {
+            return claim;
+        }
+        if (state_swap(state, &old, new)) {
+            (void)atomic_fetch_or_explicit(state, claim ? SPAN_HELD : 0, memory_order_acq_rel);
+"""),
+    "count_not_exchanged": (STATE, """        if (state_swap(state, &old, new)) {
+            return claim;
+""", """        {
+            atomic_store_explicit(state, new, memory_order_release);
+            return claim;
+"""),
+    "listed_without_the_lock": (SPAN, """    os_lock(&list->lock);
+    if (last) {
+""", """    if (!span_held_to_listed(&span->state, blocks_of(span))) {
+        return false;
+    }
+    os_lock(&list->lock);
+    if (true) {
+        list_push(list, head);
+        os_unlock(&list->lock);
+        return true;
+    }
+    if (last) {
+"""),
+    "pushed_without_the_lock": (SPAN, """    os_lock(&list->lock);
+    if (last) {
+        list_push_last(list, head);
+    } else {
+        list_push(list, head);
+    }
+""", """    list_push(list, head);
+    os_lock(&list->lock);
+"""),
+    "taken_although_held": (STATE, """        if (old & SPAN_HELD) {
+            return false;
+        }
+    } while""", """    } while"""),
+    "taken_and_still_listed": (STATE, "(old | SPAN_HELD) & ~SPAN_LISTED", "old | SPAN_HELD"),
+    "let_go_as_full_unseen": (STATE, """        if (span_count(old) > 0) {
+            return false;
+        }
+""", ""),
+    "listed_although_empty": (STATE, """        if (span_count(old) == (int32_t)blocks) {
+            return false;
+        }
+    } while (!state_swap(state, &old, (old & ~SPAN_HELD) | SPAN_LISTED));
+""", """        (void)blocks;
+    } while (!state_swap(state, &old, (old & ~SPAN_HELD) | SPAN_LISTED));
+"""),
+    "listed_flag_stays": (SPAN, """    span_unlist(&span->state);
+""", """    if (span->next != 0) {
+        span_unlist(&span->state);
+    }
+"""),
+    "unlinked_and_not_unlisted": (SPAN, """    list_unlink(list, head);
+    span_unlist(&span->state);
+""", """    span_unlist(&span->state);
+"""),
+    "empty_span_not_claimed": (STATE, """    if (span_count(new) == (int32_t)blocks) {
+        return true; // empty: its units go back
+    }
+""", """    (void)blocks;
+"""),
+    "claimed_although_held": (STATE, """    if (old & SPAN_HELD) {
+        return false; // its holder will see the new count when it lets go
+    }
+""", ""),
+    "usable_span_not_claimed": (STATE, "return !(old & SPAN_LISTED) && span_count(new) > 0;",
+                                "return false;"),
+    "bits_taken_without_exchange": (SPAN, """        (void)atomic_fetch_and_explicit(word, ~mine, memory_order_acq_rel);
+""", """        atomic_store_explicit(word, seen & ~mine, memory_order_release);
+"""),
+    "bits_set_without_exchange": (SPAN, """        old = atomic_fetch_or_explicit(free, batch->mask, memory_order_acq_rel);
+""", """        old = atomic_load_explicit(free, memory_order_acquire);
+        atomic_store_explicit(free, old | batch->mask, memory_order_release);
+"""),
+    "count_subtracted_without_exchange": (STATE, """        (void)atomic_fetch_sub_explicit(state, k << SPAN_COUNT_SHIFT, memory_order_acq_rel);
+""", """        uint32_t old = atomic_load_explicit(state, memory_order_relaxed);
+        atomic_store_explicit(state, old - (k << SPAN_COUNT_SHIFT), memory_order_relaxed);
+"""),
+    "count_not_subtracted": (SPAN, """    if (taken > 0) {
+        span_held_take""", """    if (taken > 1) {
+        span_held_take"""),
+    "destroyed_one_too_early": (SPAN, "} else if (span_count(state) == (int32_t)blocks_of(span)) {",
+                                "} else if (span_count(state) >= (int32_t)blocks_of(span) - 1) {"),
+    "unlisted_without_the_lock": (SPAN, """    os_lock(&list->lock);
+    list_unlink(list, head);
+    span_unlist(&span->state);
+    os_unlock(&list->lock);
+""", """    list_unlink(list, head);
+    span_unlist(&span->state);
+"""),
+    "lock_not_given_back": (SPAN, """    if (!listed) {
+        list_unlink(list, head);
+    }
+    os_unlock(&list->lock);
+""", """    if (!listed) {
+        list_unlink(list, head);
+        return listed;
+    }
+    os_unlock(&list->lock);
+"""),
+}
+
+# As span_hold_listed was first written: what it saw before the claim was believed after it.
+CONTROLS["looked_at_before_the_claim"] = (SPAN, """    if (!span_listed_to_claimed(&run_at(head)->state)) {
+        return false;
+    }
+    claimed_off_list(head);
+    return true;
+""", """    struct run *span = run_at(head);
+    unsigned class = span->class;
+    if (class == 0 || class >= CLASS_COUNT) {
+        return false;
+    }
+    struct class_list *list = list_of(class);
+    os_lock(&list->lock);
+    uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
+    bool held = run_kind_of(run_load(head)) == RUN_SPAN && span->class == class &&
+                (state & (SPAN_LISTED | SPAN_HELD)) == SPAN_LISTED &&
+                span_listed_to_held(&span->state);
+    if (held) {
+        list_unlink(list, head);
+    }
+    os_unlock(&list->lock);
+    return held;
+""")
+CONTROLS["claimed_whatever_it_is"] = (STATE, """        if ((old & (SPAN_HELD | SPAN_LISTED)) != SPAN_LISTED) {
+            return false;
+        }
+""", """        if (old & SPAN_HELD) {
+            return false;
+        }
+""")
+
+FLAGS = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-DLUCID_CHECKED=1", "-DLUCID_OVERRIDE=0",
+         "-DLUCID_STRESS=0", "-U_FORTIFY_SOURCE", "-Dsizeclass_table=model_classes", "-w"]
+
+
+class NotApplicable(Exception):
+    pass
+
+
+def copy_broken(source, folder, control):
+    """Copies the protocol's two files, one of them broken."""
+    file, before, after = control
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (SPAN, STATE):
+        text = (source / "src" / name).read_text(encoding="utf-8")
+        if name == file:
+            if text.count(before) != 1:
+                raise NotApplicable(f"{file} holds the text to break {text.count(before)} times, "
+                                    "not once; adapt the control to the new source")
+            text = text.replace(before, after)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def build(options, folder):
+    model = options.source / "tests" / "model"
+    program = folder / "model"
+    command = [options.compiler, *FLAGS, "-I", str(options.source / "src"), "-I", str(model),
+               "-include", str(model / "steps.h"), "-c", str(folder / SPAN),
+               "-o", str(folder / "span.o")]
+    subprocess.run(command, check=True)
+    subprocess.run([options.compiler, "-o", str(program), str(folder / "span.o"),
+                    *options.objects], check=True)
+    return program
+
+
+def verdict_of(program):
+    """What the explorer says is broken; None when it finds all in order."""
+    run = subprocess.run([program, "--first"], capture_output=True, text=True, timeout=120,
+                         check=False)
+    last = run.stdout.strip().splitlines()[-1] if run.stdout.strip() else "no output"
+    if run.returncode == 1:
+        return last.rpartition(": ")[2]
+    if run.returncode == 0:
+        return None
+    return f"ended by itself with {run.returncode}"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--source", type=pathlib.Path, required=True)
+    parser.add_argument("--objects", nargs="+", required=True)
+    parser.add_argument("--compiler", required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--only", nargs="*", default=list(CONTROLS))
+    options = parser.parse_args()
+    missed = 0
+    for name in options.only:
+        folder = options.work / name
+        try:
+            copy_broken(options.source, folder, CONTROLS[name])
+            found = verdict_of(build(options, folder))
+        except (NotApplicable, subprocess.CalledProcessError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return 2
+        print(f"{name:34} {found or 'NOT FOUND'}", flush=True)
+        missed += found is None
+    print(f"{len(options.only) - missed} of {len(options.only)} broken protocols were found")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
