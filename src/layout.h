@@ -254,11 +254,11 @@ struct mapping_table {
 struct layout_description {
     uint16_t size_unit, size_run, size_mapping, size_bin, size_heap, size_sizeclass;
     uint16_t size_class_list, size_pool, size_mapping_table, size_fixed, size_live;
-    uint16_t offset_live;
     uint16_t run_shape, run_state, run_class, run_carved, run_size, run_birth, run_dirty, run_free;
     uint16_t heap_slots, heap_capacity, heap_held, heap_state, heap_tid, heap_next, heap_counters;
     uint16_t class_count, class_linear_count, unit_shift;
-    uint16_t pointer_size, reserved;
+    uint16_t pointer_size;
+    uint32_t offset_live; // 64 KiB where pages may be that large
 };
 
 // Fixed once the first allocation has set it up; its page is read-only from then on.
