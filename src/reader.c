@@ -227,7 +227,10 @@ static bool read_span(const struct reader *reader, const unsigned char *record,
     run->carved = field16(record, d->run_carved);
     run->block_size = row->size;
     run->blocks = row->blocks;
-    memcpy(run->free, record + d->run_free, sizeof(run->free));
+    // Words that the class does not need may still hold the bits of an earlier span.
+    size_t words = (run->blocks + 63) / 64;
+    memset(run->free, 0, sizeof(run->free));
+    memcpy(run->free, record + d->run_free, words * sizeof(run->free[0]));
     return run->carved <= run->blocks && run->units == row->units;
 }
 
