@@ -61,7 +61,7 @@ static bool check_description(struct reader *reader) {
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         if (fields[i].offset + fields[i].length > fields[i].size) {
-            return damaged(reader, fields[i].name, fields[i].offset);
+            return differs(reader, fields[i].name, fields[i].offset);
         }
     }
     if (d->size_run > READER_RECORD_MAX || d->size_run > reader->window_size) {
