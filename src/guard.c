@@ -221,7 +221,10 @@ COLD void *guard_sample(struct heap *heap, size_t size) {
         heap->guard_next = UINT64_MAX;
         return NULL;
     }
-    bool first = heap->guard_next == 0; // the thread's count has only just begun
+    bool first = heap->guard_next == 0;
+    if (first) { // the thread's count has only just begun; a short life pays nothing
+        heap->guard_next = heap->counters.refill_blocks + rate;
+    }
     heap->guard_next += 1 + random_bits() % (2 * rate - 1);
     return first || size > root.fixed.page_size ? NULL : block_new(size);
 }
@@ -254,6 +257,7 @@ void guard_free(void *pointer, const char *function) {
     slot->free_count =
         stacktrace_collect((uintptr_t)__builtin_frame_address(0), slot->free_stack, GUARD_FRAMES);
     // If the kernel refuses, uses after free go unnoticed.
+    (void)os_purge((void *)slot_page(slot), root.fixed.page_size);
     (void)os_make_inaccessible((void *)slot_page(slot), root.fixed.page_size);
     atomic_store(&slot->state, SLOT_FREED);
 }

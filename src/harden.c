@@ -36,6 +36,11 @@ uint64_t harden_random(void) {
     return x ^ x >> 31;
 }
 
+// A random number below `end`. A product instead of a division: it is on the way of every call.
+static uint32_t random_below(uint64_t random, uint32_t end) {
+    return (uint32_t)((random >> 32) * end >> 32);
+}
+
 bool harden_begin(void) {
     size_t page = root.fixed.page_size;
     size_t bytes = root.fixed.capacity * LIVE_WORDS_PER_UNIT * sizeof(uint64_t);
@@ -158,8 +163,8 @@ static void *take_random(uint32_t head) {
     unsigned words = (row->blocks + 63u) / 64;
     uint64_t random = harden_random();
     unsigned turn = random & 63;
-    for (unsigned i = 0; i < words; i++) {
-        unsigned word = (unsigned)((random >> 32) + i) % words;
+    unsigned word = random_below(random, words);
+    for (unsigned i = 0; i < words; i++, word = word + 1 < words ? word + 1 : 0) {
         uint64_t bits = atomic_load_explicit(&span->free[word], memory_order_relaxed);
         if (bits == 0) {
             continue;
@@ -236,7 +241,7 @@ static void **entry(uint32_t index) {
 // pre: locked, count > 0.
 static void *evict(void) {
     uint32_t half = (quarantine.count + 1) / 2;
-    uint32_t chosen = (uint32_t)(harden_random() >> 32) % half;
+    uint32_t chosen = random_below(harden_random(), half);
     void *block = *entry(chosen);
     *entry(chosen) = *entry(0);
     quarantine.first++;

@@ -20,8 +20,9 @@ const struct option_row option_table[OPTION_COUNT] = {
                        "check every block at every free, and find writes after free"},
     [OPTION_QUARANTINE] = {"quarantine", OPTION_SIZE, (uint64_t)1 << 20, 0, (uint64_t)1 << 30,
                            "hardened mode: how much freed memory is kept out of use"},
-    [OPTION_HELPER] = {"helper", OPTION_BOOL, 1, 0, 1,
-                       "a thread may come for a second to give memory back while the program is idle"},
+    [OPTION_HELPER] =
+        {"helper", OPTION_BOOL, 1, 0, 1,
+         "a thread may come for a second to give memory back while the program is idle"},
     [OPTION_GUARD] = {"guard", OPTION_RATE, 0, 0, 1000000000,
                       "one in so many blocks lies between inaccessible pages; 0: none"},
 };
@@ -96,7 +97,8 @@ bool option_parse(const struct option_row *row, const char *text, size_t length,
         number = number * 10 + (uint64_t)(text[i] - '0');
     }
     uint64_t factor = suffix_factor(row->unit, text + i, length - i);
-    if (i == digits || (digits == 2 && number == 0) || factor == 0 || number > UINT64_MAX / factor) {
+    if (i == digits || (digits == 2 && number == 0) || factor == 0 ||
+        number > UINT64_MAX / factor) {
         return false;
     }
     *value = number * factor;

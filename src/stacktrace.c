@@ -1,11 +1,14 @@
 #include "stacktrace.h"
 
 #include "os/os.h"
+#include "root.h"
 #include "text.h"
 
 #include <string.h>
 
 #define PLAUSIBLE_MIN ((uintptr_t)1 << 16)
+#define PLAUSIBLE_END ((uintptr_t)1 << 56)
+#define OBJECTS_KNOWN 6u
 #define NEAR_STACK ((uintptr_t)16 << 20) // a word that points so near to itself is no code
 
 // How far the stack can be read from `from` on, at most one window.
@@ -45,30 +48,55 @@ static bool follows_call(uintptr_t address) {
 #endif
 }
 
-static bool within(const struct os_code *code, uintptr_t address) {
-    return address - code->start < code->end - code->start;
+// The objects met so far: most words of a stack point into a few of them. Not kept beyond a call,
+// because the program may unload any of them.
+struct known {
+    struct os_object objects[OBJECTS_KNOWN];
+    unsigned count;
+    unsigned next; // to be replaced
+};
+
+static const struct os_object *object_of(struct known *known, uintptr_t address) {
+    for (unsigned i = 0; i < known->count; i++) {
+        const struct os_object *object = &known->objects[i];
+        if (address - object->start < object->end - object->start) {
+            return object;
+        }
+    }
+    struct os_object *slot = &known->objects[known->next % OBJECTS_KNOWN];
+    if (!os_find_object(address, slot)) {
+        return NULL;
+    }
+    known->next++;
+    known->count += known->count < OBJECTS_KNOWN;
+    return slot;
+}
+
+static bool is_plausible(uintptr_t word, uintptr_t place) {
+    bool near_stack = word - place + NEAR_STACK < 2 * NEAR_STACK;
+    return word >= PLAUSIBLE_MIN && word < PLAUSIBLE_END && !near_stack && !in_arena(word);
+}
+
+// Is a call inside this object about to return to that address?
+static bool is_return(const struct os_object *object, uintptr_t address) {
+    return address - object->code_start < object->code_end - object->code_start &&
+           address - object->code_start >= 8 && follows_call(address);
 }
 
 __attribute__((no_sanitize("address", "thread"))) COLD unsigned stacktrace_collect(uintptr_t from,
                                                                                    uint64_t *frames,
                                                                                    unsigned room) {
-    struct os_code own = {0, 0, false};
-    struct os_code last = {0, 0, false};
-    if (os_find_code((uintptr_t)&stacktrace_collect, &own) && own.program) {
-        own.end = own.start; // linked into the program: its frames and ours cannot be told apart
-    }
+    struct known known = {.count = 0, .next = 0};
+    const struct os_object *own = object_of(&known, (uintptr_t)&stacktrace_collect);
+    // Linked into the program, its frames and ours cannot be told apart.
+    uintptr_t own_start = own != NULL && !own->program ? own->start : 0;
     unsigned count = 0;
     uintptr_t end = readable_end(from);
     for (uintptr_t at = align_up(from, sizeof(uintptr_t)); at < end && count < room;
          at += sizeof(uintptr_t)) {
         uintptr_t word = *(const uintptr_t *)at;
-        if (word < PLAUSIBLE_MIN || word - at + NEAR_STACK < 2 * NEAR_STACK || within(&own, word)) {
-            continue;
-        }
-        if (!within(&last, word) && !os_find_code(word, &last)) {
-            continue;
-        }
-        if (word - last.start >= 8 && follows_call(word)) {
+        const struct os_object *object = is_plausible(word, at) ? object_of(&known, word) : NULL;
+        if (object != NULL && object->start != own_start && is_return(object, word)) {
             frames[count++] = word;
         }
     }

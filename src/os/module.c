@@ -14,18 +14,18 @@
 #if defined(__GLIBC_PREREQ) && defined(__LP64__)
 #if __GLIBC_PREREQ(2, 35)
 #define HAVE_FIND_OBJECT 1
-extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+#pragma weak _dl_find_object // an older C library does without
 #endif
 #endif
 
 #ifdef HAVE_FIND_OBJECT
-// The executable segment of the object that begins at `start`, as its own header tells.
-static bool code_segment(uintptr_t start, uintptr_t address, struct os_code *code) {
-    const Elf64_Ehdr *header = (const Elf64_Ehdr *)start;
+// Finds the executable segment in the object's own header.
+static void find_code(struct os_object *object) {
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)object->start;
     if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phoff != sizeof(*header)) {
-        return false;
+        return;
     }
-    const Elf64_Phdr *segments = (const Elf64_Phdr *)(start + header->e_phoff);
+    const Elf64_Phdr *segments = (const Elf64_Phdr *)(object->start + header->e_phoff);
     uintptr_t base = 0;
     bool based = false;
     for (unsigned i = 0; i < header->e_phnum; i++) {
@@ -33,31 +33,32 @@ static bool code_segment(uintptr_t start, uintptr_t address, struct os_code *cod
             continue;
         }
         if (!based) {
-            base = start - align_down(segments[i].p_vaddr, os_page_size());
+            base = object->start - align_down(segments[i].p_vaddr, os_page_size());
             based = true;
         }
-        uintptr_t from = base + segments[i].p_vaddr;
-        if ((segments[i].p_flags & PF_X) && address - from < segments[i].p_memsz) {
-            code->start = from;
-            code->end = from + segments[i].p_memsz;
-            return true;
+        if (segments[i].p_flags & PF_X) {
+            object->code_start = base + segments[i].p_vaddr;
+            object->code_end = object->code_start + segments[i].p_memsz;
+            return;
         }
     }
-    return false;
 }
 
-bool os_find_code(uintptr_t address, struct os_code *code) {
-    struct dl_find_object object;
-    if (&_dl_find_object == NULL || _dl_find_object((void *)address, &object) != 0) {
+bool os_find_object(uintptr_t address, struct os_object *object) {
+    struct dl_find_object found;
+    if (&_dl_find_object == NULL || _dl_find_object((void *)address, &found) != 0) {
         return false;
     }
-    uintptr_t start = (uintptr_t)object.dlfo_map_start;
-    code->program = getauxval(AT_PHDR) - start < (uintptr_t)object.dlfo_map_end - start;
-    return code_segment(start, address, code);
+    object->start = (uintptr_t)found.dlfo_map_start;
+    object->end = (uintptr_t)found.dlfo_map_end;
+    object->code_start = object->code_end = object->start;
+    object->program = getauxval(AT_PHDR) - object->start < object->end - object->start;
+    find_code(object);
+    return true;
 }
 #else
-bool os_find_code(uintptr_t address, struct os_code *code) {
-    (void)address, (void)code;
+bool os_find_object(uintptr_t address, struct os_object *object) {
+    (void)address, (void)object;
     return false;
 }
 #endif

@@ -134,13 +134,17 @@ bool os_on_access_fault(bool (*tell)(const struct os_access *access));
 // May the 8 bytes at this address (rounded down) be read?
 bool os_is_readable(uintptr_t address);
 
-// The executable segment an address lies in. False: in none, or unknown.
-struct os_code {
+// A program or library as it is mapped, and its executable segment (start == end: none known).
+struct os_object {
     uintptr_t start;
     uintptr_t end;
-    bool program; // of the program itself, not of a library
+    uintptr_t code_start;
+    uintptr_t code_end;
+    bool program; // the program itself, not a library
 };
-bool os_find_code(uintptr_t address, struct os_code *code);
+
+// The object an address lies in. False: in none, or unknown.
+bool os_find_object(uintptr_t address, struct os_object *object);
 
 // The file mapped at an address, and where the file begins. False: none. Reads /proc/self/maps.
 struct os_module {
