@@ -215,9 +215,11 @@ static void believes_shapes_only(void **state) {
     assert_int_equal(pool_run_before(head + 5), 0);
     run_store(head, RUN_FREE, 4);
     assert_int_equal(pool_run_before(head + 5), 0);
-    run_at(head + 4)->prev = head + 9; // behind the unit it speaks of
+    run_store(head + 9, RUN_FREE, UINT32_MAX - 3); // behind the unit it speaks of, and it wraps
+    run_at(head + 4)->prev = head + 9;
     assert_int_equal(pool_run_before(head + 5), 0);
     assert_int_equal(pool_run_before(1), 0); // unit 0 is nobody's
+    run_store(head + 9, RUN_NONE, 0);
     forget(&runs[0]);
 }
 
