@@ -11,9 +11,8 @@
 
 // Number of blocks in a bin.
 static inline unsigned bin_count(const struct heap *heap, unsigned class) {
-    return heap->slots[class] == NULL
-               ? 0
-               : (unsigned)(heap->bins[class].top - heap->slots[class] - 1);
+    return heap->slots[class] == NULL ? 0
+                                      : (unsigned)(heap->bins[class].top - heap->slots[class] - 1);
 }
 
 // The same for a bin whose thread may be changing it at this moment, or was when it was cut off:

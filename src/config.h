@@ -21,7 +21,7 @@
 #endif
 #define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
 
-#define BLOCK_ALIGN 16u   // every block is aligned to this, and no block is smaller
+#define BLOCK_ALIGN 16u // every block is aligned to this, and no block is smaller
 #define SPAN_BLOCKS_MAX ((unsigned)(UNIT_SIZE / BLOCK_ALIGN))
 #define SPAN_WORDS (SPAN_BLOCKS_MAX / 64u)
 

@@ -37,8 +37,7 @@ static COLD void *new_slow(size_t size, size_t alignment, bool throws) {
         if (&_ZSt17__throw_bad_allocv != NULL) {
             _ZSt17__throw_bad_allocv();
         }
-        panic_broken("operator new: no memory, and no C++ library to throw bad_alloc; bytes",
-                     size);
+        panic_broken("operator new: no memory, and no C++ library to throw bad_alloc; bytes", size);
     }
     return NULL;
 }
@@ -108,14 +107,12 @@ void *_ZnamSt11align_val_t(size_t size, size_t alignment) {
     return new_aligned(size, alignment, true);
 }
 
-void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
-                                         const struct nothrow *tag) {
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag) {
     (void)tag;
     return new_aligned(size, alignment, false);
 }
 
-void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
-                                         const struct nothrow *tag) {
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag) {
     (void)tag;
     return new_aligned(size, alignment, false);
 }

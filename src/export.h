@@ -8,10 +8,10 @@
 #define EXPORT __attribute__((visibility("default")))
 
 #if LUCID_OVERRIDE
-#define STANDARD_NAME(type, name, parameters, target)                                              \
+#define STANDARD_NAME(type, name, parameters, target) \
     extern EXPORT type name parameters __attribute__((alias(#target)));
 #else
-#define STANDARD_NAME(type, name, parameters, target)                                              \
+#define STANDARD_NAME(type, name, parameters, target) \
     _Static_assert(sizeof(#name) > 0, "no standard names in this build");
 #endif
 

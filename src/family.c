@@ -102,9 +102,9 @@ static void write_class(FILE *stream, unsigned class, const struct class_account
         return;
     }
     size_t from = class == 1 ? 1 : sizeclass_size(class - 1) + 1;
-    (void)fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%llu\" count=\"%llu\"/>\n",
-                  from, sizeclass_size(class),
-                  (unsigned long long)(idle * sizeclass_size(class)), (unsigned long long)idle);
+    (void)fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%llu\" count=\"%llu\"/>\n", from,
+                  sizeclass_size(class), (unsigned long long)(idle * sizeclass_size(class)),
+                  (unsigned long long)idle);
 }
 
 static void write_total(FILE *stream, const char *type, uint64_t count, uint64_t bytes) {
@@ -136,7 +136,7 @@ EXPORT int lucid_malloc_info(int options, FILE *stream) {
     struct account account;
     (void)take_account(&account);
     (void)fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n", stream);
-    for (unsigned class = 1; class < CLASS_COUNT; class++) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         write_class(stream, class, &account.classes[class]);
     }
     (void)fputs("</sizes>\n", stream);
@@ -172,8 +172,8 @@ EXPORT int lucid_mallopt(int parameter, int value) {
     }
     switch (parameter) {
     case M_MMAP_THRESHOLD:
-        return value < 0 ? 0 : set_option(OPTION_MMAP_THRESHOLD,
-                                          max_size((size_t)value, SMALL_MAX));
+        return value < 0 ? 0
+                         : set_option(OPTION_MMAP_THRESHOLD, max_size((size_t)value, SMALL_MAX));
     case M_TRIM_THRESHOLD:
         return set_option(OPTION_PURGE, value >= 0);
     case M_MXFAST:

@@ -76,8 +76,7 @@ static bool open_records(uint64_t units) {
 
 static void set_limit(uint64_t units) {
     live()->limit = units;
-    atomic_store_explicit(&live()->reach, units * (UNIT_SIZE / BLOCK_ALIGN),
-                          memory_order_release);
+    atomic_store_explicit(&live()->reach, units * (UNIT_SIZE / BLOCK_ALIGN), memory_order_release);
 }
 
 // What is left of the top joins the pool, the units up to `start` become foreign, and the top

@@ -10,11 +10,11 @@
 #define STACK_BYTES ((size_t)16 << 10)
 #define LOOK_MS_MIN (LUCID_STRESS ? 1u : 10u)
 #define LOOK_MS_MAX 250u
-#define AGE_GROWTH 5u / 2u         // how much longer than asked for memory may stay, by regret
-#define REGRET_UNITS 64u           // as little as this is no regret
+#define AGE_GROWTH 5u / 2u // how much longer than asked for memory may stay, by regret
+#define REGRET_UNITS 64u   // as little as this is no regret
 #define REGRET_FORGOTTEN_MS 10000u
-#define TRIM_LOOKS 6u              // at spans, until they have settled
-#define REFUSED_MS 10000u          // before a system that refused is asked again
+#define TRIM_LOOKS 6u     // at spans, until they have settled
+#define REFUSED_MS 10000u // before a system that refused is asked again
 
 static struct giving *giving(void) {
     return &root.live.giving;
@@ -52,7 +52,8 @@ static void rest(void) {
 }
 
 static bool was_refused_lately(void) {
-    return giving()->refused != 0 && now_ms() - giving()->refused < REFUSED_MS;
+    uint32_t refused = __atomic_load_n(&giving()->refused, __ATOMIC_RELAXED);
+    return refused != 0 && now_ms() - refused < REFUSED_MS;
 }
 
 static bool is_worth_staying(void) {
@@ -143,7 +144,7 @@ static bool start_locked(void) {
         return true;
     }
     atomic_store(&g->phase, HELPER_NONE);
-    g->refused = now_ms() | 1;
+    __atomic_store_n(&g->refused, now_ms() | 1, __ATOMIC_RELAXED);
     return false;
 }
 

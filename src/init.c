@@ -26,7 +26,7 @@ static bool init_locked(void) {
         return false;
     }
     root.fixed.mark = os_random();
-    for (unsigned class = 0; class < CLASS_COUNT; class++) {
+    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         root.fixed.classes[class] = sizeclass_table[class];
     }
     const char *text = os_is_secure() ? NULL : os_environment("LUCID_OPTIONS");

@@ -9,8 +9,7 @@
 bool init_slow(void);
 
 static inline bool init_ready(void) {
-    return likely(atomic_load_explicit(&root.live.ready, memory_order_acquire) != 0) ||
-           init_slow();
+    return likely(atomic_load_explicit(&root.live.ready, memory_order_acquire) != 0) || init_slow();
 }
 
 #endif

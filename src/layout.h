@@ -245,8 +245,8 @@ struct mapping_table {
     uint32_t count;
     uint32_t capacity; // entries; a power of two or 0
     uint32_t next_capacity;
-    struct mapping *entries; // open addressing by address
-    uint64_t bytes;          // sum of length
+    struct mapping *entries;      // open addressing by address
+    uint64_t bytes;               // sum of length
     struct mapping *next_entries; // the larger table that is just taking over, else NULL
 };
 
@@ -289,10 +289,10 @@ enum helper_phase {
 
 // Giving memory back (purge.h), and the thread that does so while the program is idle (helper.h).
 struct giving {
-    _Atomic uint32_t lock;  // held by who starts the helper
-    _Atomic uint32_t phase; // enum helper_phase
-    _Atomic uint32_t tid;   // of the helper; 0: there is none
-    _Atomic uint32_t trim;  // free pages inside spans are worth looking for, for the nth time
+    _Atomic uint32_t lock;   // held by who starts the helper
+    _Atomic uint32_t phase;  // enum helper_phase
+    _Atomic uint32_t tid;    // of the helper; 0: there is none
+    _Atomic uint32_t trim;   // free pages inside spans are worth looking for, for the nth time
     _Atomic uint32_t paused; // by so many: there is to be no helper
     uint32_t reserved;
     void *stack;            // of the helper, once there was one
@@ -329,10 +329,10 @@ struct root_live {
     _Atomic uint32_t meta_lock;
     struct option_values options;
     struct fork_page *fork_page; // NULL while the process has had one thread only
-    uint32_t watch;               // WATCH_ bits; does not change once `ready`
-    struct event_counts *counts;  // NULL: the option `events` is off
-    struct hardened *hardened;    // NULL: hardened mode is off
-    struct guard *guard;          // NULL: no block was sampled yet
+    uint32_t watch;              // WATCH_ bits; does not change once `ready`
+    struct event_counts *counts; // NULL: the option `events` is off
+    struct hardened *hardened;   // NULL: hardened mode is off
+    struct guard *guard;         // NULL: no block was sampled yet
     _Atomic uint32_t init_lock;
     _Atomic uint32_t ready;         // 1 once the first allocation has set everything up
     void *empty_slot;               // always NULL: what lies below the top of the bins of nobody

@@ -155,7 +155,10 @@ void *mapping_new(size_t size, size_t alignment) {
         return NULL;
     }
     struct mapping mapping = {
-        .address = address, .size = end - address, .start = start, .length = end - start,
+        .address = address,
+        .size = end - address,
+        .start = start,
+        .length = end - start,
         .asked = size,
     };
     if (!mapping_record(&mapping)) {
@@ -229,8 +232,7 @@ static void rehash(struct mapping_table *t) {
     t->bytes = 0;
     for (uint32_t i = 0; i < t->capacity; i++) {
         uint64_t address = t->entries[i].address;
-        struct mapping *slot =
-            address != 0 ? slot_of(entries, t->capacity, address) : NULL;
+        struct mapping *slot = address != 0 ? slot_of(entries, t->capacity, address) : NULL;
         if (slot != NULL && slot->address == 0) {
             *slot = t->entries[i];
             t->count++;

@@ -45,7 +45,6 @@ void options_read(struct option_values *values, const char *text,
                   void (*complain)(const char *line));
 
 // Reads one value in the notation of the row's unit. False: not a value, or out of range.
-bool option_parse(const struct option_row *row, const char *text, size_t length,
-                  uint64_t *value);
+bool option_parse(const struct option_row *row, const char *text, size_t length, uint64_t *value);
 
 #endif

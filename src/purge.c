@@ -7,8 +7,8 @@
 #include "root.h"
 
 #define DIRTY_ALWAYS_KEPT (((size_t)4 << 20) >> UNIT_SHIFT)
-#define DIRTY_SHARE 8u                    // of what is in use, kept on top
-#define PURGE_PAUSE_MS 100u               // between two purges without a helper
+#define DIRTY_SHARE 8u      // of what is in use, kept on top
+#define PURGE_PAUSE_MS 100u // between two purges without a helper
 
 static uint64_t dirty_allowed(void) {
     return DIRTY_ALWAYS_KEPT + helper_keep_units() * 16 / DIRTY_SHARE;

@@ -126,7 +126,8 @@ uint64_t release_dirty(uint64_t keep, uint32_t age) {
         os_lock(&pool()->lock);
         arena_rejoin(piece, run_length_of(run_load(piece)), run_at(piece)->dirty);
         if (count == 0) {
-            root.live.giving.refused = now_ms() | 1; // trying again at once would loop
+            // Trying again at once would loop.
+            __atomic_store_n(&root.live.giving.refused, now_ms() | 1, __ATOMIC_RELAXED);
             break;
         }
     }
@@ -155,8 +156,8 @@ uint64_t release_all(void) {
         release_clean(pool()->tree[0]);
         uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
         if (root.live.limit > top) {
-            (void)os_purge((void *)unit_address((uint32_t)top),
-                           (root.live.limit - top) << UNIT_SHIFT);
+            (void)os_purge((void *)unit_address((uint32_t)top), (root.live.limit - top)
+                                                                    << UNIT_SHIFT);
         }
     }
     os_unlock(&pool()->lock);

@@ -106,7 +106,8 @@ static void span_destroy(uint32_t head) {
     (void)__atomic_fetch_sub(&list_of(span->class)->spans, 1, __ATOMIC_RELAXED);
     size_t touched = (size_t)atomic_load_explicit(&span->carved, memory_order_relaxed) * row->size;
     uint32_t dirty = (uint32_t)((touched + UNIT_SIZE - 1) >> UNIT_SHIFT);
-    event_raise(EVENT_SPAN_GONE, (void *)unit_address(head), row->units * UNIT_SIZE, span->class, 1);
+    event_raise(EVENT_SPAN_GONE, (void *)unit_address(head), row->units * UNIT_SIZE, span->class,
+                1);
     if (unlikely(root.live.watch & WATCH_HARDEN) &&
         os_purge((void *)unit_address(head), row->units * UNIT_SIZE)) {
         dirty = 0; // another class may have these addresses only after the kernel had them

@@ -51,7 +51,7 @@ static size_t trim_held(uint32_t head) {
 }
 
 // Free blocks of a span that may have a page to give; 0: it has none, or they went already.
-static uint32_t free_to_give(const struct run *span) {
+READS_RACILY static uint32_t free_to_give(const struct run *span) {
     uint32_t state = atomic_load_explicit(&span->state, memory_order_relaxed);
     unsigned class = span->class;
     if ((state & (SPAN_LISTED | SPAN_HELD)) != SPAN_LISTED || class == 0 || class >= CLASS_COUNT) {
@@ -62,7 +62,7 @@ static uint32_t free_to_give(const struct run *span) {
     unsigned carved = atomic_load_explicit(&span->carved, memory_order_relaxed);
     int32_t known = count - (int32_t)(row->blocks - carved);
     if (known <= 0 || (size_t)known * row->size < root.fixed.page_size ||
-        __atomic_load_n(&span->size, __ATOMIC_RELAXED) == (uint64_t)count + 1) {
+        *(const volatile uint64_t *)&span->size == (uint64_t)count + 1) {
         return 0;
     }
     return (uint32_t)count;

@@ -9,33 +9,33 @@
 
 struct class_account {
     uint64_t spans;
-    uint64_t blocks;  // in all spans
-    uint64_t free;    // in the spans' bitmaps, never carved ones excluded
+    uint64_t blocks; // in all spans
+    uint64_t free;   // in the spans' bitmaps, never carved ones excluded
     uint64_t uncarved;
-    uint64_t cached;  // in bins, or in the quarantine of hardened mode
+    uint64_t cached; // in bins, or in the quarantine of hardened mode
 };
 
 // used + cached + free + uncarved blocks of all classes, plus tails == bytes of all spans.
 struct account {
     struct class_account classes[CLASS_COUNT];
-    uint64_t arena_bytes;   // from the base to the limit, foreign parts excluded
+    uint64_t arena_bytes; // from the base to the limit, foreign parts excluded
     uint64_t top_bytes;
     uint64_t pool_bytes;
     uint64_t pool_dirty_bytes;
     uint64_t pool_runs;
     uint64_t foreign_bytes;
     uint64_t span_bytes;
-    uint64_t used_blocks;   // small ones
-    uint64_t used_bytes;    // small ones, rounded to their class
+    uint64_t used_blocks; // small ones
+    uint64_t used_bytes;  // small ones, rounded to their class
     uint64_t cached_blocks;
     uint64_t cached_bytes;
     uint64_t free_blocks;
-    uint64_t free_bytes;    // small ones, never carved ones included
+    uint64_t free_bytes; // small ones, never carved ones included
     uint64_t large_count;
     uint64_t large_bytes;
     uint64_t mapping_count;
     uint64_t mapping_bytes;
-    uint64_t meta_bytes;    // records opened so far
+    uint64_t meta_bytes; // records opened so far
     uint64_t heaps;
     uint64_t threads;
 };

@@ -17,6 +17,7 @@ int cmd_tour(int argc, char **argv);
 int cmd_heap(int argc, char **argv);
 int cmd_layout(int argc, char **argv);
 int cmd_options(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 
@@ -30,6 +31,7 @@ static const struct command commands[] = {
     {"bench", "compare a program under lucid, the C library's malloc and others", cmd_bench},
     {"run", "run a program under lucid", cmd_run},
     {"layout", "show a process's address space and its program break", cmd_layout},
+    {"stats", "tell what every resident byte is there for", cmd_stats},
     {"heap", "list the blocks of a heap", cmd_heap},
     {"tour", "show step by step what malloc does", cmd_tour},
     {"map", "draw a heap", cmd_map},

@@ -28,8 +28,8 @@
 
 #define KERNEL_SIGSET_BYTES 8
 #define THREAD_AREA ((size_t)2048) // zeros on either side of the thread pointer
-#define FLAGS                                                                                      \
-    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |            \
+#define FLAGS                                                                           \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | \
      CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
 #if HAVE_HELPER

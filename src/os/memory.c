@@ -29,8 +29,14 @@
 // Raw calls: an interposed mmap may well call malloc itself.
 static void *map_raw(uintptr_t hint, size_t length, int protection, int flags) {
     int saved = errno;
-    long result = syscall(SYS_mmap, hint, length, protection,
-                          flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+    if (UNDER_TSAN) { // it must see that memory of a dead thread's stack is new memory now
+        void *seen =
+            mmap((void *)hint, length, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        errno = saved;
+        return seen == MAP_FAILED ? NULL : seen;
+    }
+    long result =
+        syscall(SYS_mmap, hint, length, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
     errno = saved;
     return result == -1 ? NULL : (void *)result;
 }
@@ -157,9 +163,9 @@ size_t os_address_space_limit(void) {
 }
 
 size_t os_memory_size(void) {
+    // Raw: the thread sanitizer's runtime has a sysinfo that cannot be called while it starts, and
+    // it allocates there.
     struct sysinfo info;
-    int saved = errno;
-    int result = sysinfo(&info);
-    errno = saved;
+    long result = raw_call4(SYS_sysinfo, (long)&info, 0, 0, 0);
     return result == 0 ? (size_t)info.totalram * info.mem_unit : 0;
 }

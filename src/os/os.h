@@ -84,7 +84,7 @@ const char *os_program_name(void);
 uint32_t os_process_id(void);
 uint32_t os_thread_id(void);
 bool os_thread_alive(uint32_t tid); // is there such a thread in this process?
-uint64_t os_thread_self(void); // pthread_self() as a number
+uint64_t os_thread_self(void);      // pthread_self() as a number
 
 // Is the calling thread the only one of the process? Never wrongly true.
 static inline bool os_single_threaded(void);
@@ -181,8 +181,17 @@ void os_wake(_Atomic uint32_t *word);
 // ---- faults (checked and stress builds only) ---------------------------------------------------
 
 enum os_call {
-    OS_BREAK, OS_RESERVE, OS_COMMIT, OS_MAP, OS_UNMAP, OS_REMAP, OS_PURGE, OS_THREAD_EXIT,
-    OS_PROTECT, OS_HELPER, OS_CALL_COUNT,
+    OS_BREAK,
+    OS_RESERVE,
+    OS_COMMIT,
+    OS_MAP,
+    OS_UNMAP,
+    OS_REMAP,
+    OS_PURGE,
+    OS_THREAD_EXIT,
+    OS_PROTECT,
+    OS_HELPER,
+    OS_CALL_COUNT,
 };
 
 // Makes call number `nth` (from 1, counted from now) of a kind fail, and all later ones too if

@@ -1,9 +1,9 @@
 #include "invariants.h"
 
 #include "arena.h"
-#include "helper.h"
 #include "bin.h"
 #include "fail.h"
+#include "helper.h"
 #include "root.h"
 #include "shadow.h"
 #include "span.h"

@@ -45,13 +45,15 @@ static void steps_over_foreign_memory(void **state) {
         unsigned char *foreign = sbrk(bytes);
         assert_true(foreign != (void *)-1);
         memset(foreign, 0xf0, (size_t)bytes);
+        // The C library's own malloc, which the test framework uses, may have taken some as well.
+        bytes = (intptr_t)((uintptr_t)sbrk(0) - root.live.break_end);
         uint32_t before = foreign_units();
         assert_true(take(units_to_limit() + root.live.pool.free_units + 5) != 0);
         uint32_t added = foreign_units() - before;
         if (added < (uint32_t)bytes >> UNIT_SHIFT || added > ((uint32_t)bytes >> UNIT_SHIFT) + 2) {
             fail_msg("%u foreign units for %ld foreign bytes", added, (long)bytes);
         }
-        for (intptr_t i = 0; i < bytes; i++) {
+        for (intptr_t i = 0; i < 100 + (intptr_t)round * 3333; i++) {
             assert_int_equal(foreign[i], 0xf0);
         }
         invariants_check(false);

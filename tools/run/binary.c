@@ -47,13 +47,43 @@ static void read_symbols(Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
     }
 }
 
+// Shared runtimes of sanitizers, of gcc and of clang. They replace malloc and must be loaded first.
+static bool is_sanitizer(const char *library) {
+    static const char *const runtimes[] = {
+        "libasan.so",       "libhwasan.so",     "liblsan.so",         "libtsan.so",
+        "libclang_rt.asan", "libclang_rt.lsan", "libclang_rt.hwasan", "libclang_rt.tsan",
+    };
+    for (size_t i = 0; i < sizeof(runtimes) / sizeof(runtimes[0]); i++) {
+        if (strncmp(library, runtimes[i], strlen(runtimes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void read_needs(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, struct binary *binary) {
+    Elf_Data *data = elf_getdata(section, NULL);
+    GElf_Dyn entry;
+    for (int i = 0; data != NULL && gelf_getdyn(data, i, &entry) != NULL; i++) {
+        const char *library =
+            entry.d_tag == DT_NEEDED ? elf_strptr(elf, header->sh_link, entry.d_un.d_val) : NULL;
+        if (library != NULL && is_sanitizer(library)) {
+            strncpy(binary->sanitizer, library, sizeof(binary->sanitizer) - 1);
+        }
+    }
+}
+
 static void read_sections(Elf *elf, struct binary *binary) {
     Elf_Scn *section = NULL;
     while ((section = elf_nextscn(elf, section)) != NULL) {
         GElf_Shdr header;
-        if (gelf_getshdr(section, &header) != NULL &&
-            (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB)) {
+        if (gelf_getshdr(section, &header) == NULL) {
+            continue;
+        }
+        if (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB) {
             read_symbols(elf, section, &header, binary);
+        } else if (header.sh_type == SHT_DYNAMIC) {
+            read_needs(elf, section, &header, binary);
         }
     }
 }

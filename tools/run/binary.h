@@ -10,6 +10,7 @@ struct binary {
     unsigned machine;    // EM_X86_64 and so on
     bool has_loader;     // asks for a dynamic loader; without one nothing can be preloaded
     bool defines_malloc; // has a malloc of its own
+    char sanitizer[32];  // the sanitizer's shared library it needs, which has a malloc; or ""
     char version[16];    // of the lucid inside it, from the note; "" without one
     uint64_t root;       // address of its root before relocation; 0 without the note
     uint64_t first;      // lowest address of its segments before relocation

@@ -127,6 +127,9 @@ static enum obstacle obstacle_of(const char *path) {
     if (rights != OBSTACLE_NONE) {
         return rights;
     }
+    if (binary.sanitizer[0] != '\0') {
+        return OBSTACLE_SANITIZER;
+    }
     return binary.defines_malloc ? OBSTACLE_OWN_MALLOC : OBSTACLE_NONE;
 }
 
@@ -165,6 +168,8 @@ const char *obstacle_text(enum obstacle obstacle) {
     case OBSTACLE_OWN_MALLOC:
         return "brings its own malloc, which comes before a preloaded one; "
                "build it without that";
+    case OBSTACLE_SANITIZER:
+        return "is built with a sanitizer, which needs its own malloc; build it without that";
     case OBSTACLE_LUCID:
         return "is linked with lucid already";
     case OBSTACLE_NONE:

@@ -15,6 +15,7 @@ enum obstacle {
     OBSTACLE_CAPABILITIES, // file capabilities: the same
     OBSTACLE_MACHINE,      // 32-bit or another machine: the loader cannot take our library
     OBSTACLE_OWN_MALLOC,   // defines malloc itself: its own definition comes first
+    OBSTACLE_SANITIZER,    // needs a sanitizer's library, which must come before every other malloc
     OBSTACLE_LUCID,        // is linked with lucid already, so nothing is missing
 };
 

@@ -89,8 +89,9 @@ static int run_program(const struct choices *choices, char **argv) {
             return EXIT_FINDING;
         }
     }
-    // The loader of another machine would only complain about our library.
-    if (program.obstacle != OBSTACLE_MACHINE && !set_variables(library, choices->summary)) {
+    // The loader of another machine would only complain about our library, and a sanitizer gives up.
+    bool harmless = program.obstacle != OBSTACLE_MACHINE && program.obstacle != OBSTACLE_SANITIZER;
+    if (harmless && !set_variables(library, choices->summary)) {
         return EXIT_UNREADABLE;
     }
     if (choices->summary) {

@@ -12,12 +12,14 @@
 #define PRESENT ((uint64_t)1 << 63)
 #define SWAPPED ((uint64_t)1 << 62)
 #define FILE_PAGE ((uint64_t)1 << 61)
+#define ALONE ((uint64_t)1 << 56)
 #define ENTRIES 4096u
 
 static uint8_t state_of(uint64_t entry) {
     return (uint8_t)((entry & PRESENT ? TARGET_PAGE_PRESENT : 0) |
                      (entry & SWAPPED ? TARGET_PAGE_SWAPPED : 0) |
-                     (entry & FILE_PAGE ? TARGET_PAGE_FILE : 0));
+                     (entry & FILE_PAGE ? TARGET_PAGE_FILE : 0) |
+                     ((entry & (PRESENT | ALONE)) == PRESENT ? TARGET_PAGE_SHARED : 0));
 }
 
 bool target_pages(const struct target *target, uint64_t start, size_t pages, uint8_t *states) {

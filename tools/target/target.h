@@ -75,7 +75,13 @@ int target_open_file(const struct target *target, const struct region *region);
 
 // For every page of [start, start + pages * page size): PAGE_* bits into `states`. False: not
 // known (a core; a kernel without pagemap).
-enum { TARGET_PAGE_PRESENT = 1, TARGET_PAGE_SWAPPED = 2, TARGET_PAGE_FILE = 4 };
+// SHARED: not mapped here alone; also said of the kernel's page of zeros.
+enum {
+    TARGET_PAGE_PRESENT = 1,
+    TARGET_PAGE_SWAPPED = 2,
+    TARGET_PAGE_FILE = 4,
+    TARGET_PAGE_SHARED = 8
+};
 bool target_pages(const struct target *target, uint64_t start, size_t pages, uint8_t *states);
 
 // Copies memory without touching pages that the target never touched: they read as zeros.

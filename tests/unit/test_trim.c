@@ -1,0 +1,183 @@
+// Giving memory back: free pages inside spans (trim.h) and free runs (release.h), seen through the
+// kernel's eyes, with the blocks that live next to them untouched.
+#include "trim.h"
+
+#include "arena.h"
+#include "heap.h"
+#include "helper.h"
+#include "init.h"
+#include "invariants.h"
+#include "os/os.h"
+#include "release.h"
+#include "testing.h"
+#include "unit.h"
+
+#include <lucid.h>
+
+#include <sys/mman.h>
+#include <time.h>
+
+#define COUNT 20000u
+#define KEPT_EACH 1000u
+#define SIZE 128u
+
+static unsigned char *blocks[COUNT];
+
+static size_t resident_pages(uintptr_t start, size_t length) {
+    size_t page = root.fixed.page_size;
+    size_t pages = 0;
+    for (size_t offset = 0; offset < length; offset += page) {
+        unsigned char vector = 0;
+        assert_int_equal(mincore((void *)(start + offset), page, &vector), 0);
+        pages += vector & 1;
+    }
+    return pages;
+}
+
+static size_t resident_in_spans(void) {
+    size_t pages = 0;
+    for (uint32_t head = 1; head < root.live.top; head += run_length_of(run_load(head))) {
+        if (run_kind_of(run_load(head)) == RUN_SPAN) {
+            pages += resident_pages(unit_address(head), (size_t)run_length_of(run_load(head))
+                                                            << UNIT_SHIFT);
+        }
+    }
+    return pages;
+}
+
+static int begin(void **state) {
+    (void)state;
+    if (!init_ready()) {
+        return -1;
+    }
+    helper_pause(); // what goes, goes because this test asked
+    return 0;
+}
+
+static void fill_and_thin_out(void) {
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = lucid_malloc(SIZE);
+        assert_non_null(blocks[i]);
+        test_fill(blocks[i], SIZE);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        if (i % KEPT_EACH != 0) {
+            lucid_free(blocks[i]);
+        }
+    }
+    heap_verify(); // the bins' blocks go to their spans
+}
+
+static void check_kept(void) {
+    for (unsigned i = 0; i < COUNT; i += KEPT_EACH) {
+        assert_true(test_filled(blocks[i], blocks[i], SIZE, SIZE));
+    }
+}
+
+static void free_the_kept(void) {
+    for (unsigned i = 0; i < COUNT; i += KEPT_EACH) {
+        lucid_free(blocks[i]);
+    }
+    heap_verify();
+}
+
+static void pages_inside_spans(void **state) {
+    (void)state;
+    fill_and_thin_out();
+    size_t before = resident_in_spans();
+    uint64_t known = root.live.giving.trimmed_bytes;
+    uint64_t given = trim_all();
+    size_t after = resident_in_spans();
+    // Every span is as good as empty: what remains is a page for each block that lives.
+    assert_true(given > 0 && given % root.fixed.page_size == 0);
+    assert_true(after <= COUNT / KEPT_EACH);
+    assert_true((before - after) * root.fixed.page_size <= given);
+    assert_int_equal(root.live.giving.trimmed_bytes, known + given);
+    check_kept();
+    invariants_check(false);
+    assert_int_equal(trim_all(), 0); // there is nothing more to give
+    // What was given back is used again.
+    for (unsigned i = 0; i < COUNT; i++) {
+        if (i % KEPT_EACH != 0) {
+            blocks[i] = lucid_malloc(SIZE);
+            assert_non_null(blocks[i]);
+            test_fill(blocks[i], SIZE);
+        }
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_true(test_filled(blocks[i], blocks[i], SIZE, SIZE));
+        lucid_free(blocks[i]);
+    }
+    invariants_check(false);
+}
+
+static void pass_ms(long ms) {
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
+// The aged only: the first look notes what is there, a later one gives it.
+static void aged_pages(void **state) {
+    (void)state;
+    fill_and_thin_out();
+    uint64_t known = root.live.giving.trimmed_bytes;
+    assert_false(trim_aged(1000000));
+    assert_false(trim_aged(1000000));
+    assert_int_equal(root.live.giving.trimmed_bytes, known);
+    pass_ms(60);
+    assert_true(trim_aged(20));
+    assert_true(root.live.giving.trimmed_bytes > known);
+    assert_true(resident_in_spans() <= COUNT / KEPT_EACH);
+    assert_true(trim_aged(20));
+    check_kept();
+    free_the_kept();
+    invariants_check(false);
+}
+
+static uint32_t take(uint32_t units) {
+    uint32_t head = arena_take(units, 1, RUN_LARGE, false);
+    assert_int_not_equal(head, 0);
+    memset((void *)unit_address(head), 0x77, (size_t)units << UNIT_SHIFT);
+    run_at(head)->size = (uint64_t)units << UNIT_SHIFT;
+    return head;
+}
+
+// Runs go to the kernel down to what is to be kept, and not before they are old enough.
+static void free_runs(void **state) {
+    (void)state;
+    (void)release_dirty(0, 0);
+    assert_int_equal(root.live.pool.dirty_units, 0);
+    uint32_t large[3];
+    for (unsigned i = 0; i < 3; i++) {
+        large[i] = take(100);
+        (void)take(1); // keeps the free runs apart
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(arena_free_large(large[i]));
+    }
+    assert_int_equal(root.live.pool.dirty_units, 300);
+    assert_int_equal(release_dirty(0, 1000000), 0); // nothing is as old as that
+    assert_int_equal(root.live.pool.dirty_units, 300);
+    uint64_t purges = root.live.pool.purges;
+    assert_int_equal(release_dirty(150, 0), 200); // whole runs, until 150 or fewer remain
+    assert_int_equal(root.live.pool.dirty_units, 100);
+    assert_int_equal(root.live.pool.purges, purges + 1);
+    size_t resident = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        resident += resident_pages(unit_address(large[i]), 100 * UNIT_SIZE);
+    }
+    assert_int_equal(resident, 100 * UNIT_SIZE / root.fixed.page_size);
+    arena_check();
+    (void)release_all();
+    assert_int_equal(root.live.pool.dirty_units, 0);
+    invariants_check(false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_inside_spans),
+        cmocka_unit_test(aged_pages),
+        cmocka_unit_test(free_runs),
+    };
+    return cmocka_run_group_tests(tests, begin, NULL);
+}

@@ -1,0 +1,333 @@
+#include "ledger.h"
+
+#include "place.h"
+#include "util/human.h"
+#include "util/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ATTEMPTS 4
+
+const char *const part_names[PART_COUNT] = {"live",     "slack", "partial", "cached", "dirty",
+                                            "metadata", "files", "stacks",  "other"};
+
+const char *const part_titles[PART_COUNT] = {"live blocks",
+                                             "slack inside blocks",
+                                             "free in used pages",
+                                             "thread caches",
+                                             "dirty",
+                                             "metadata",
+                                             "files",
+                                             "stacks",
+                                             "other mappings"};
+
+// ---- spans ----------------------------------------------------------------------------------------
+
+// Adds a block to the pages it lies in.
+static void spread(struct page_use *pages, uint64_t page, uint64_t from, uint64_t to, bool cached) {
+    while (from < to) {
+        size_t i = (size_t)(from / page);
+        uint64_t end = (i + 1) * page < to ? (i + 1) * page : to;
+        uint32_t *field = cached ? &pages[i].cached : &pages[i].used;
+        *field += (uint32_t)(end - from);
+        from = end;
+    }
+}
+
+size_t ledger_span_use(const struct snapshot *snapshot, const struct reader_run *span,
+                       struct page_use **pages, size_t *room) {
+    uint64_t page = snapshot->target->page_size;
+    size_t count = (size_t)((span->end - span->start) / page);
+    uint64_t cached[SPAN_WORDS];
+    size_t first = 0;
+    if (count > *room) {
+        free(*pages);
+        *pages = memory_take(count * sizeof(**pages));
+        *room = count;
+    }
+    memset(*pages, 0, count * sizeof(**pages));
+    snapshot_cached_bits(snapshot, span, cached, &first);
+    for (uint32_t index = 0; index < span->carved; index++) {
+        enum block_state state = span_block_state(span, cached, index);
+        uint64_t from = (uint64_t)index * span->block_size;
+        if (state != BLOCK_IS_FREE && from + span->block_size <= span->end - span->start) {
+            spread(*pages, page, from, from + span->block_size, state == BLOCK_IS_CACHED);
+        }
+    }
+    return count;
+}
+
+struct taking {
+    struct ledger *ledger;
+    struct snapshot *snapshot;
+    struct residency *residency;
+    struct page_use *pages;
+    size_t room;
+};
+
+static void count_blocks(struct taking *taking, const struct reader_run *span) {
+    struct ledger *ledger = taking->ledger;
+    struct ledger_class *class = &ledger->classes[span->class];
+    const struct sizeclass *sizes = taking->snapshot->reader.fixed.classes;
+    uint64_t bits[SPAN_WORDS];
+    size_t first = 0;
+    uint64_t cached = snapshot_cached_bits(taking->snapshot, span, bits, &first);
+    uint64_t free_blocks = 0;
+    for (unsigned word = 0; word < SPAN_WORDS; word++) {
+        free_blocks += bit_count(span->free[word]);
+    }
+    uint64_t gone = cached + free_blocks;
+    uint64_t used = span->carved > gone ? span->carved - gone : 0;
+    uint32_t least = sizes[span->class - 1].size + 1; // of the requests that get this class
+    class->spans++;
+    class->blocks += used;
+    class->cached_blocks += cached;
+    ledger->small_blocks += used;
+    ledger->small_bytes += used * span->block_size;
+    ledger->small_slack_most += used * (span->block_size - least);
+}
+
+static void add_span(struct taking *taking, const struct reader_run *span) {
+    struct ledger *ledger = taking->ledger;
+    struct ledger_class *class = &ledger->classes[span->class];
+    uint64_t page = taking->snapshot->target->page_size;
+    size_t count = ledger_span_use(taking->snapshot, span, &taking->pages, &taking->room);
+    count_blocks(taking, span);
+    for (size_t i = 0; i < count; i++) {
+        const struct page_use *use = &taking->pages[i];
+        if (!residency_has(taking->residency, span->start + i * page)) {
+            ledger->untouched += use->used;
+        } else if (use->used == 0 && use->cached == 0) {
+            ledger->dirty_spans += page;
+            class->dirty += page;
+        } else {
+            class->live += use->used;
+            class->cached += use->cached;
+            class->partial += page - use->used - use->cached;
+        }
+    }
+}
+
+// ---- all else ---------------------------------------------------------------------------------------
+
+// Resident bytes of [start, end), of which `inside` get those in [from, to).
+static uint64_t resident_in(struct taking *taking, uint64_t start, uint64_t end, uint64_t from,
+                            uint64_t to, uint64_t *inside) {
+    uint64_t page = taking->snapshot->target->page_size;
+    uint64_t resident = 0;
+    for (uint64_t at = start; at < end; at += page) {
+        if (residency_has(taking->residency, at)) {
+            uint64_t low = at > from ? at : from;
+            uint64_t high = at + page < to ? at + page : to;
+            resident += page;
+            *inside += high > low ? high - low : 0;
+        }
+    }
+    return resident;
+}
+
+static uint64_t resident_plain(struct taking *taking, uint64_t start, uint64_t end) {
+    uint64_t none = 0;
+    return resident_in(taking, start, end, 0, 0, &none);
+}
+
+static void add_block(struct taking *taking, uint64_t start, uint64_t end, uint64_t address,
+                      uint64_t asked) {
+    struct ledger *ledger = taking->ledger;
+    uint64_t live = 0;
+    uint64_t resident = resident_in(taking, start, end, address, address + asked, &live);
+    ledger->part[PART_LIVE] += live;
+    ledger->part[PART_SLACK] += resident - live;
+    ledger->untouched += asked > live ? asked - live : 0;
+}
+
+static void add_run(struct taking *taking, const struct reader_run *run) {
+    struct ledger *ledger = taking->ledger;
+    uint64_t asked = run->end - run->start;
+    switch (run->kind) {
+    case RUN_SPAN:
+        add_span(taking, run);
+        break;
+    case RUN_LARGE:
+        asked = run->asked < asked ? run->asked : asked;
+        ledger->large_blocks++;
+        ledger->large_asked += asked;
+        add_block(taking, run->start, run->end, run->start, asked);
+        break;
+    case RUN_FOREIGN:
+        ledger->part[PART_OTHER] += resident_plain(taking, run->start, run->end);
+        break;
+    default:
+        ledger->dirty_pool += resident_plain(taking, run->start, run->end);
+        break;
+    }
+}
+
+static bool add_arena(struct taking *taking) {
+    struct reader *reader = &taking->snapshot->reader;
+    struct reader_run run;
+    for (bool more = reader_first(reader, &run); more; more = reader_next(reader, &run)) {
+        add_run(taking, &run);
+    }
+    taking->ledger->dirty_top = resident_plain(taking, reader_address(reader, reader_top(reader)),
+                                               reader_address(reader, reader->live.limit));
+    return reader->fault == READER_FINE;
+}
+
+static void add_mappings(struct taking *taking) {
+    for (size_t i = 0; i < taking->snapshot->mapping_count; i++) {
+        const struct mapping *mapping = &taking->snapshot->mappings[i];
+        uint64_t asked = mapping->asked < mapping->size ? mapping->asked : mapping->size;
+        taking->ledger->mapping_blocks++;
+        taking->ledger->mapping_asked += asked;
+        add_block(taking, mapping->start, mapping->start + mapping->length, mapping->address,
+                  asked);
+    }
+}
+
+static void add_classes(struct ledger *ledger) {
+    for (unsigned i = 1; i < CLASS_COUNT; i++) {
+        ledger->part[PART_LIVE] += ledger->classes[i].live;
+        ledger->part[PART_CACHED] += ledger->classes[i].cached;
+        ledger->part[PART_PARTIAL] += ledger->classes[i].partial;
+    }
+    ledger->part[PART_DIRTY] = ledger->dirty_pool + ledger->dirty_spans + ledger->dirty_top;
+}
+
+// What the regions hold beyond the heap. Where the heap is in a region, its pages are counted one
+// by one, elsewhere the kernel's own count is taken.
+static void add_rest(struct taking *taking, const struct places *places) {
+    struct ledger *ledger = taking->ledger;
+    const struct target *target = taking->snapshot->target;
+    for (size_t i = 0; i < target->regions.count; i++) {
+        const struct region *region = &target->regions.list[i];
+        const struct residency_piece *piece = residency_piece_of(taking->residency, i);
+        uint64_t resident = region->resident;
+        if (piece != NULL) {
+            resident = residency_of_piece(taking->residency, piece);
+            for (size_t k = 0; k < places->count && resident > 0; k++) {
+                const struct residency_range *range = &places->list[k];
+                uint64_t from = range->start > region->start ? range->start : region->start;
+                uint64_t to = range->end < region->end ? range->end : region->end;
+                uint64_t ours = resident_plain(taking, from, to);
+                resident -= ours < resident ? ours : resident;
+            }
+        }
+        ledger->part[places_part(taking->snapshot, region)] += resident;
+    }
+}
+
+static void add_metadata(struct taking *taking, const struct places *places) {
+    for (size_t i = 0; i < places->count; i++) {
+        if (places->metadata[i]) {
+            taking->ledger->part[PART_METADATA] +=
+                resident_plain(taking, places->list[i].start, places->list[i].end);
+        }
+    }
+}
+
+static void finish(struct ledger *ledger, const struct residency *residency) {
+    ledger->sum = 0;
+    for (unsigned i = 0; i < PART_COUNT; i++) {
+        ledger->sum += ledger->part[i];
+    }
+    ledger->counted = residency->counted;
+    ledger->estimated = residency->estimated;
+    ledger->total = residency->counted ? residency->total : ledger->sum;
+    ledger->swapped = residency->swapped;
+    ledger->huge = residency->huge;
+    ledger->zeros = residency->zeros;
+}
+
+// ---- the whole --------------------------------------------------------------------------------------
+
+static bool take_once(struct ledger *ledger, struct session *session, struct residency *residency,
+                      bool quiet) {
+    struct snapshot *snapshot = session->snapshot;
+    struct taking taking = {.ledger = ledger, .snapshot = snapshot, .residency = residency};
+    struct places places;
+    memset(ledger, 0, sizeof(*ledger));
+    places_find(&places, snapshot);
+    bool known = residency_take(residency, &session->target, places.list, places.count);
+    if (!known && !quiet) {
+        say("which pages of %s are in memory cannot be read (%s); it may have ended, or its page "
+            "map is not for you: run the same command with sudo",
+            session->target.label, strerror(errno));
+    }
+    bool whole = known && add_arena(&taking);
+    if (known && !whole && !quiet) {
+        snapshot_say_fault(snapshot);
+    }
+    if (whole) {
+        add_mappings(&taking);
+        add_classes(ledger);
+        add_metadata(&taking, &places);
+        add_rest(&taking, &places);
+        ledger->quarantined = places_quarantined(snapshot);
+        finish(ledger, residency);
+    }
+    free(taking.pages);
+    places_free(&places);
+    if (!whole) {
+        residency_free(residency);
+    }
+    return whole;
+}
+
+// Tables and pages of one instant, for --freeze and for another attempt.
+static bool take_again(struct ledger *ledger, struct session *session, struct residency *residency,
+                       bool quiet) {
+    struct root_place place = session->snapshot->place;
+    if (session->cli.freeze && !target_freeze(&session->target)) {
+        return false;
+    }
+    snapshot_free(session->snapshot);
+    bool taken = snapshot_take(session->snapshot, &session->target, &session->places, &place);
+    if (!taken && !quiet) {
+        snapshot_say_fault(session->snapshot);
+    }
+    taken = taken && take_once(ledger, session, residency, quiet);
+    target_thaw(&session->target);
+    return taken;
+}
+
+bool ledger_take_pages(struct ledger *ledger, struct session *session, struct residency *residency,
+                       bool quiet) {
+    bool running = session->target.kind == TARGET_LIVE && session->target.pause == PAUSE_NONE;
+    bool taken = session->cli.freeze && session->target.kind == TARGET_LIVE
+                     ? take_again(ledger, session, residency, quiet)
+                     : take_once(ledger, session, residency, quiet);
+    for (int i = 1; i < ATTEMPTS && taken && running && !ledger_closes(ledger); i++) {
+        residency_free(residency);
+        taken = take_again(ledger, session, residency, quiet);
+    }
+    return taken;
+}
+
+bool ledger_take(struct ledger *ledger, struct session *session, bool quiet) {
+    struct residency residency;
+    bool taken = ledger_take_pages(ledger, session, &residency, quiet);
+    if (taken) {
+        residency_free(&residency);
+    }
+    return taken;
+}
+
+int64_t ledger_residue(const struct ledger *ledger) {
+    return (int64_t)ledger->sum - (int64_t)ledger->total;
+}
+
+bool ledger_closes(const struct ledger *ledger) {
+    int64_t residue = ledger_residue(ledger);
+    return (uint64_t)(residue < 0 ? -residue : residue) * 100 <= ledger->total;
+}
+
+uint64_t ledger_heap_cached(const struct snapshot *snapshot, const struct snapshot_heap *heap) {
+    uint64_t bytes = 0;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        bytes += (uint64_t)heap->count[class] * snapshot->reader.fixed.classes[class].size;
+    }
+    return bytes;
+}

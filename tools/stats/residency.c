@@ -1,0 +1,184 @@
+#include "residency.h"
+
+#include "util/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t pages_of(const struct residency *residency, const struct residency_piece *piece) {
+    return (size_t)((piece->end - piece->start) / residency->target->page_size);
+}
+
+uint64_t residency_of_piece(const struct residency *residency,
+                            const struct residency_piece *piece) {
+    uint64_t present = 0;
+    for (size_t i = 0; i < pages_of(residency, piece); i++) {
+        present += (piece->states[i] & TARGET_PAGE_PRESENT) != 0;
+    }
+    return present * residency->target->page_size;
+}
+
+// ---- cores --------------------------------------------------------------------------------------
+
+static bool is_zero(const unsigned char *bytes, size_t length) {
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
+}
+
+// A core does not tell what was in memory, but memory that was never written, or was given back,
+// is all zeros.
+static void guess_states(const struct residency *residency, const struct residency_piece *piece) {
+    const struct target *target = residency->target;
+    size_t page = (size_t)target->page_size;
+    unsigned char *bytes = memory_take(page);
+    for (size_t i = 0; i < pages_of(residency, piece); i++) {
+        bool stored = view_read(&target->view, piece->start + i * page, bytes, page);
+        piece->states[i] = stored && !is_zero(bytes, page) ? TARGET_PAGE_PRESENT : 0;
+    }
+    free(bytes);
+}
+
+// ---- living targets -------------------------------------------------------------------------------
+
+// A page that was read but never written shows the kernel's zeros: it is in the page map, but not
+// counted as resident, being shared by everybody. Where the two counts differ by just the pages
+// that are not this process's alone, these are such pages.
+static void drop_zeros(struct residency *residency, const struct residency_piece *piece) {
+    const struct region *region = &residency->target->regions.list[piece->region];
+    uint64_t page = residency->target->page_size;
+    uint64_t present = residency_of_piece(residency, piece);
+    uint64_t shared = 0;
+    const uint8_t both = TARGET_PAGE_PRESENT | TARGET_PAGE_SHARED;
+    for (size_t i = 0; i < pages_of(residency, piece); i++) {
+        shared += (piece->states[i] & (both | TARGET_PAGE_FILE)) == both ? page : 0;
+    }
+    if (shared == 0 || present < region->resident + shared) {
+        return;
+    }
+    for (size_t i = 0; i < pages_of(residency, piece); i++) {
+        if ((piece->states[i] & (both | TARGET_PAGE_FILE)) == both) {
+            piece->states[i] = 0;
+        }
+    }
+    residency->zeros += shared;
+}
+
+static bool read_states(struct residency *residency, const struct residency_piece *piece) {
+    const struct region *region = &residency->target->regions.list[piece->region];
+    if (residency->estimated) {
+        guess_states(residency, piece);
+        return true;
+    }
+    if (region->counted && region->resident == 0 && region->swapped == 0) {
+        return true;
+    }
+    if (!target_pages(residency->target, piece->start, pages_of(residency, piece), piece->states)) {
+        return false;
+    }
+    if (region->counted) {
+        drop_zeros(residency, piece);
+    }
+    return true;
+}
+
+// ---- all --------------------------------------------------------------------------------------------
+
+static bool add_piece(struct residency *residency, size_t region) {
+    const struct region *r = &residency->target->regions.list[region];
+    residency->pieces = memory_grow(residency->pieces, residency->count, &residency->capacity,
+                                    sizeof(struct residency_piece));
+    struct residency_piece *piece = &residency->pieces[residency->count++];
+    *piece = (struct residency_piece){.start = r->start, .end = r->end, .region = region};
+    piece->states = memory_take(pages_of(residency, piece) + 1);
+    return read_states(residency, piece);
+}
+
+static void count_region(struct residency *residency, const struct region *region) {
+    residency->counted &= region->counted || region->rights[0] != 'r';
+    residency->total += region->resident;
+    residency->swapped += region->swapped;
+    residency->huge += region->huge;
+}
+
+bool residency_take(struct residency *residency, struct target *target,
+                    const struct residency_range *ranges, size_t count) {
+    *residency = (struct residency){
+        .target = target,
+        .estimated = target->kind == TARGET_CORE,
+        .counted = true,
+    };
+    if (!target_regions(target, true)) {
+        return false;
+    }
+    size_t range = 0;
+    bool known = true;
+    for (size_t i = 0; i < target->regions.count && known; i++) {
+        const struct region *region = &target->regions.list[i];
+        count_region(residency, region);
+        while (range < count && ranges[range].end <= region->start) {
+            range++;
+        }
+        bool ours = range < count && ranges[range].start < region->end;
+        bool guessed = residency->estimated && region->rights[1] == 'w';
+        // Reserved address space has no memory, and can be large.
+        if ((ours || guessed) && region->rights[0] == 'r') {
+            known = add_piece(residency, i);
+        }
+    }
+    if (!residency->counted || residency->estimated) {
+        residency->counted = false;
+        residency->total = 0;
+        for (size_t i = 0; i < residency->count; i++) {
+            residency->total += residency_of_piece(residency, &residency->pieces[i]);
+        }
+    }
+    return known;
+}
+
+void residency_free(struct residency *residency) {
+    for (size_t i = 0; i < residency->count; i++) {
+        free(residency->pieces[i].states);
+    }
+    free(residency->pieces);
+    memset(residency, 0, sizeof(*residency));
+}
+
+static const struct residency_piece *piece_at(struct residency *residency, uint64_t address) {
+    const struct residency_piece *piece = &residency->pieces[residency->last];
+    if (residency->last < residency->count && address >= piece->start && address < piece->end) {
+        return piece;
+    }
+    size_t low = 0;
+    size_t high = residency->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (residency->pieces[middle].end <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == residency->count || residency->pieces[low].start > address) {
+        return NULL;
+    }
+    residency->last = low;
+    return &residency->pieces[low];
+}
+
+bool residency_has(struct residency *residency, uint64_t address) {
+    const struct residency_piece *piece =
+        residency->count > 0 ? piece_at(residency, address) : NULL;
+    if (piece == NULL) {
+        return false;
+    }
+    size_t page = (size_t)((address - piece->start) / residency->target->page_size);
+    return (piece->states[page] & TARGET_PAGE_PRESENT) != 0;
+}
+
+const struct residency_piece *residency_piece_of(const struct residency *residency, size_t region) {
+    for (size_t i = 0; i < residency->count; i++) {
+        if (residency->pieces[i].region == region) {
+            return &residency->pieces[i];
+        }
+    }
+    return NULL;
+}
