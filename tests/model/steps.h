@@ -12,11 +12,14 @@
 // The calling thread is about to read or write *object; `where` says in what function.
 void model_step(const volatile void *object, const char *where);
 
+// The value without the _Atomic that clang keeps in the type of what was read.
+#define plain(value) ((value) + 0)
+
 #define STEP(object) model_step((object), __func__)
 #define CHANGE(object, operation)                  \
     __extension__({                                \
         STEP(object);                              \
-        __auto_type old_ = *(object);              \
+        __auto_type old_ = plain(*(object));       \
         *(object) = (__typeof__(old_))(operation); \
         old_;                                      \
     })
@@ -46,7 +49,7 @@ void model_step(const volatile void *object, const char *where);
 #define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \
     __extension__({                                                                      \
         STEP(object);                                                                    \
-        __auto_type seen_ = *(object);                                                   \
+        __auto_type seen_ = plain(*(object));                                            \
         bool equal_ = seen_ == *(expected);                                              \
         if (equal_) {                                                                    \
             *(object) = (value);                                                         \
