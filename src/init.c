@@ -7,6 +7,7 @@
 #include "heap.h"
 #include "options.h"
 #include "os/os.h"
+#include "summary.h"
 #include "text.h"
 
 static void complain(const char *sentence) {
@@ -54,6 +55,9 @@ __attribute__((destructor)) static void at_exit(void) {
     if (atomic_load_explicit(&root.live.ready, memory_order_acquire) != 0) {
         fork_check();
         heap_verify();
+        if (root.live.options.value[OPTION_SUMMARY]) {
+            summary_print();
+        }
     }
 }
 

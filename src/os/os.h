@@ -111,6 +111,13 @@ bool os_on_fork(void (*child)(void));
 // Writes all of `text` to a file descriptor, as far as it can be written.
 void os_write(int fd, const char *text, size_t length);
 
+// Reads a file into `to`, as much of it as fits, and terminates the text. False: it cannot be
+// opened; the text is empty then.
+bool os_read_file(const char *path, char *to, size_t room, size_t *length);
+
+// The most bytes that were ever resident since this program began; 0: unknown.
+size_t os_peak_resident(void);
+
 // Ends the process by SIGABRT.
 _Noreturn void os_abort(void);
 

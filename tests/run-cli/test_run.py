@@ -242,6 +242,24 @@ class Run(Case):
         self.assertTrue(own, "the library said nothing at exit")
         self.assertIn("peak", "\n".join(own))
 
+    def test_summary_of_the_library_is_right(self):
+        program = self.compile("""
+            #include <stdlib.h>
+            int main(void) {
+                for (int i = 0; i < 1000; i++) {
+                    if (malloc(200) == NULL || malloc(24) == NULL) { return 1; }
+                }
+                return malloc(100 << 10) == NULL;
+            }""", "-fno-builtin")
+        done = self.run_command("sh", "-c", "exec " + str(program), env={
+            "LD_PRELOAD": LIBRARY, "LUCID_OPTIONS": "summary=1"})
+        first, *most = [re.sub(r"^program\(\d+\) lucid: ", "", line)
+                        for line in done.stderr.splitlines()]
+        self.assertRegex(first, r"^peak \d\.\d MiB resident; live at exit: 2001 blocks, \d+ bytes$")
+        self.assertEqual(most, ["most in 208-byte blocks: 1000 blocks, 208000 bytes",
+                                "most in larger blocks: 1 block, 114688 bytes",
+                                "most in 32-byte blocks: 1000 blocks, 32000 bytes"])
+
     def test_summary_keeps_other_options(self):
         done = self.lucid_run("--summary", "sh", "-c", 'echo "$LUCID_OPTIONS"',
                               env={"LUCID_OPTIONS": "purge=1"})

@@ -1,0 +1,54 @@
+// Small files, read whole, and what the kernel tells in one of them.
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static size_t fill(int file, char *to, size_t room) {
+    size_t length = 0;
+    while (length < room) {
+        long got = syscall(SYS_read, file, to + length, room - length);
+        if (got <= 0 && (got == 0 || errno != EINTR)) {
+            break;
+        }
+        length += got > 0 ? (size_t)got : 0;
+    }
+    return length;
+}
+
+bool os_read_file(const char *path, char *to, size_t room, size_t *length) {
+    int saved = errno;
+    int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    bool opened = file >= 0;
+    *length = 0;
+    if (opened) {
+        *length = fill(file, to, room - 1);
+        (void)syscall(SYS_close, file);
+    }
+    to[*length] = '\0';
+    errno = saved;
+    return opened;
+}
+
+// Not from getrusage: its peak is that of the process, which was another program before exec.
+size_t os_peak_resident(void) {
+    static const char name[] = "\nVmHWM:";
+    char status[4096];
+    size_t length;
+    if (!os_read_file("/proc/self/status", status, sizeof(status), &length)) {
+        return 0;
+    }
+    const char *at = strstr(status, name);
+    size_t kilobytes = 0;
+    if (at != NULL) {
+        at += sizeof(name) - 1;
+        at += strspn(at, " \t");
+        for (; *at >= '0' && *at <= '9'; at++) {
+            kilobytes = kilobytes * 10 + (size_t)(*at - '0');
+        }
+    }
+    return kilobytes << 10;
+}
