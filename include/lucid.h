@@ -36,17 +36,17 @@ void *lucid_malloc(size_t size) LUCID_NOTHROW;
 /* count * size bytes of zeros. ENOMEM also when the product overflows. */
 void *lucid_calloc(size_t count, size_t size) LUCID_NOTHROW;
 
-/* A block of `size` bytes with the contents of `block` as far as they fit. NULL: `block` is
- * unchanged. block == NULL is lucid_malloc(size); size == 0 frees the block and returns NULL. */
-void *lucid_realloc(void *block, size_t size) LUCID_NOTHROW;
-void *lucid_reallocarray(void *block, size_t count, size_t size) LUCID_NOTHROW;
+/* A block of `size` bytes with the contents of the one at `pointer` as far as they fit. NULL: that
+ * one is unchanged. NULL for `pointer` is lucid_malloc(size); size 0 frees and returns NULL. */
+void *lucid_realloc(void *pointer, size_t size) LUCID_NOTHROW;
+void *lucid_reallocarray(void *pointer, size_t count, size_t size) LUCID_NOTHROW;
 
 /* Gives a block back; NULL is allowed. errno is kept. */
-void lucid_free(void *block) LUCID_NOTHROW;
+void lucid_free(void *pointer) LUCID_NOTHROW;
 
 /* The same, and the size (and alignment) must be those the block was allocated with. */
-void lucid_free_sized(void *block, size_t size) LUCID_NOTHROW;
-void lucid_free_aligned_sized(void *block, size_t alignment, size_t size) LUCID_NOTHROW;
+void lucid_free_sized(void *pointer, size_t size) LUCID_NOTHROW;
+void lucid_free_aligned_sized(void *pointer, size_t alignment, size_t size) LUCID_NOTHROW;
 
 /* Aligned blocks. lucid_aligned_alloc: EINVAL unless the alignment is a power of two.
  * lucid_memalign rounds other alignments up to one. lucid_posix_memalign returns EINVAL or
@@ -60,7 +60,7 @@ void *lucid_pvalloc(size_t size) LUCID_NOTHROW;
 
 /* How many bytes of a block may be used: at least what was asked for, the same for the life of
  * the block. 0 for NULL. */
-size_t lucid_malloc_usable_size(void *block) LUCID_NOTHROW;
+size_t lucid_malloc_usable_size(void *pointer) LUCID_NOTHROW;
 
 /* Statistics and tuning as in the C library (mallinfo(3), malloc_info(3), malloc_stats(3),
  * mallopt(3), malloc_trim(3)); struct mallinfo and mallinfo2 are in <malloc.h>. */

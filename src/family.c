@@ -102,9 +102,9 @@ static void write_class(FILE *stream, unsigned class, const struct class_account
         return;
     }
     size_t from = class == 1 ? 1 : sizeclass_size(class - 1) + 1;
+    unsigned long long total = idle * sizeclass_size(class);
     (void)fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%llu\" count=\"%llu\"/>\n", from,
-                  sizeclass_size(class), (unsigned long long)(idle * sizeclass_size(class)),
-                  (unsigned long long)idle);
+                  sizeclass_size(class), total, (unsigned long long)idle);
 }
 
 static void write_total(FILE *stream, const char *type, uint64_t count, uint64_t bytes) {

@@ -10,8 +10,8 @@
 #define STACK_BYTES ((size_t)16 << 10)
 #define LOOK_MS_MIN (LUCID_STRESS ? 1u : 10u)
 #define LOOK_MS_MAX 250u
-#define AGE_GROWTH 5u / 2u // how much longer than asked for memory may stay, by regret
-#define REGRET_UNITS 64u   // as little as this is no regret
+#define AGE_GROWTH_HALVES 5u // how much longer than asked for memory may stay, by regret
+#define REGRET_UNITS 64u     // as little as this is no regret
 #define REGRET_FORGOTTEN_MS 10000u
 #define TRIM_LOOKS 6u     // at spans, until they have settled
 #define REFUSED_MS 10000u // before a system that refused is asked again
@@ -33,7 +33,7 @@ static uint32_t age_asked_for(void) {
 static void learn(void) {
     struct giving *g = giving();
     uint64_t regrets = __atomic_load_n(&g->regret_units, __ATOMIC_RELAXED);
-    uint32_t most = age_asked_for() * AGE_GROWTH;
+    uint32_t most = age_asked_for() * AGE_GROWTH_HALVES / 2;
     if (regrets - g->regrets_known > REGRET_UNITS) {
         g->age = g->age * 2 < most ? g->age * 2 : most;
         g->last_regret = now_ms();

@@ -165,7 +165,7 @@ size_t os_address_space_limit(void) {
 size_t os_memory_size(void) {
     // Raw: the thread sanitizer's runtime has a sysinfo that cannot be called while it starts, and
     // it allocates there.
-    struct sysinfo info;
+    struct sysinfo info = {.totalram = 0};
     long result = raw_call4(SYS_sysinfo, (long)&info, 0, 0, 0);
     return result == 0 ? (size_t)info.totalram * info.mem_unit : 0;
 }

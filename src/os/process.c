@@ -10,7 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
 extern const char *__progname __attribute__((weak));
 
 // Not getenv: it may be interposed, and this runs inside the very first malloc.

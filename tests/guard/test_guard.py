@@ -37,6 +37,7 @@ class Guard(Case):
         """The first line, and for each heading the lines below it."""
         first, *rest = report.splitlines()
         parts = {}
+        heading = None
         for line in rest:
             if line.startswith("    "):
                 self.assertRegex(line, rf"\A{FRAME}\Z")

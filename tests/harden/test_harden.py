@@ -1,6 +1,5 @@
 """Hardened mode: each promise by the case that breaks it, with the line it ends with."""
 
-import re
 import signal
 from pathlib import Path
 

@@ -97,7 +97,9 @@ static int read_request(int argc, char **argv, struct request *request, bool *do
 static void shuffle(int *order, int count, unsigned *seed) {
     for (int i = 0; i < count; i++) {
         int other = (int)((unsigned)rand_r(seed) % (unsigned)(i + 1));
-        order[i] = order[other];
+        if (other != i) {
+            order[i] = order[other];
+        }
         order[other] = i;
     }
 }
