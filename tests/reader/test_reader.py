@@ -630,6 +630,8 @@ class Reader(ReaderCase):
             words += ["-ex", f"x/12wx {seen['words_at']}"]
         text = self.gdb(*words)
         now = re.search(r"\$1 = (0x[0-9a-f]+)", text).group(1)
+        if now == "0x0":  # the C library's variable: nobody has called sbrk yet
+            now = hex(int(Path(f"/proc/{seen['pid']}/stat").read_text().split()[46]))
         self.assertEqual(seen["break_now"], now)
         if "words_at" in seen:
             shown = re.findall(r"^0x[0-9a-f]+[^:]*:((?:\t0x[0-9a-f]{8}){4})$", text, re.M)
