@@ -9,6 +9,7 @@ import stat
 import subprocess
 import time
 
+from pathlib import Path
 from onetest import BUILD, LIBRARY, LUCID, SOURCE, main
 from target import SUBJECT, ReaderCase
 
@@ -616,7 +617,7 @@ class Reader(ReaderCase):
         """Where a processor has more registers than this gdb can write back, the call of a function
         fails and harms the process; there gdb prints the C library's variable behind sbrk(0)."""
         self.break_in_gdb = ["-ex", "p (char*)sbrk(0)"]
-        with subprocess.Popen(["sleep", "100"]) as process:
+        with subprocess.Popen(["sleep", "100"], stderr=subprocess.DEVNULL) as process:
             done = self.run_command("gdb", "-q", "-batch", "-nx", "-p", process.pid,
                                     *self.break_in_gdb, env={"DEBUGINFOD_URLS": ""})
             process.kill()
