@@ -4,48 +4,35 @@ import os
 import shutil
 import sys
 
-from onetest import SOURCE, main
+from onetest import main
 
-sys.path.insert(0, str(SOURCE / "tests" / "reader"))
-from target import ReaderCase  # noqa: E402: its folder is not on the path by itself
+from account import AccountCase
 
 HALF_FREED = """
 kept = [bytearray(2000) for _ in range(20000)]
 del kept[1::2]
 print("ready", flush=True)
-input()
+import sys
+sys.stdin.read()
 """
 
 BIG = """
 whole = bytearray(70 << 20)
 large = bytes(1000000)
 print("ready", flush=True)
-input()
+import sys
+sys.stdin.read()
 """
 
 
-class Explain(ReaderCase):
-    def python(self, script):
-        return self.start("-c", script, program=sys.executable)
-
-    def resident(self, pid):
-        """Bytes by the kernel's summary, which is not what the command reads."""
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-            return next(int(line.split()[1]) for line in rollup if line.startswith("Rss:")) * 1024
-
-    def check_identity(self, stats):
-        self.assertEqual(sum(stats["resident"].values()), stats["sum"])
-        self.assertEqual(stats["sum"] - stats["smaps"], stats["residue"])
-        self.assertLessEqual(abs(stats["residue"]), stats["smaps"] * 0.01)
-        self.assertTrue(stats["closes"])
-
+class Explain(AccountCase):
     # ---- stats -------------------------------------------------------------------------------
 
     def test_stats_closes_and_counts_the_blocks(self):
         subject = self.start("many", 200000, 100)
         stats = self.ask("stats", subject.pid)
         self.check_identity(stats)
-        resident = self.resident(subject.pid)
+        resident = self.rollup(subject.pid)
         self.assertLessEqual(abs(stats["smaps"] - resident), resident * 0.01)
         row = next(row for row in stats["classes"] if row["size"] == 112)
         self.assertGreaterEqual(row["blocks"], 200000)
@@ -75,43 +62,8 @@ class Explain(ReaderCase):
         self.assertGreater(held, 10000 * 500)
         self.assertLess(held, 10000 * 2600)
 
-    def test_stats_of_real_programs(self):
-        programs = {
-            "sqlite3": ("sqlite3", ":memory:",
-                        "create table t(a,b); with recursive c(x) as (select 1 union all select "
-                        "x+1 from c where x<50000) insert into t select x,hex(randomblob(20)) "
-                        "from c; select count(*) from t;"),
-            "perl": ("perl", "-e", "my %h; $h{$_} = 'x' x ($_ % 90) for 1..50000; print 1"),
-            "jq": ("jq", "-n", "[range(50000) | {a: ., b: tostring}] | length"),
-            "git": ("git", "-C", SOURCE, "log", "--stat", "-20"),
-            "sort": ("sort", SOURCE / "CMakeLists.txt"),
-            "python3": (sys.executable, "-c", "x = [str(i) for i in range(50000)]"),
-        }
-        seen = 0
-        for name, words in programs.items():
-            if shutil.which(words[0]) is not None:
-                with self.subTest(name):
-                    self.check_identity(self.ask("stats", "--", *words))
-                    seen += 1
-        if seen < 5:
-            self.skipTest(f"only {seen} of the programs are installed")
-
     def test_stats_in_hardened_mode(self):
         subject = self.start("many", 20000, 100, env={"LUCID_OPTIONS": "harden=1"})
-        self.check_identity(self.ask("stats", subject.pid))
-
-    def test_stats_knows_pages_of_zeros(self):
-        program = self.compile("""
-            #include <stdio.h>
-            #include <stdlib.h>
-            int main(void) {
-                volatile char *block = calloc(2 << 20, 1);
-                int sum = 0;
-                for (long i = 0; i < 2 << 20; i += 4096) sum += block[i];
-                puts("ready"); fflush(stdout); getchar();
-                return sum;
-            }""")
-        subject = self.start(program=program)
         self.check_identity(self.ask("stats", subject.pid))
 
     def test_stats_of_a_core(self):

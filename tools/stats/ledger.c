@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ATTEMPTS 4
+// A busy target is read again until its sum closes, but not for longer than this.
+#define ATTEMPTS 32
+#define ATTEMPTS_NS ((uint64_t)400 * 1000 * 1000)
 
 const char *const part_names[PART_COUNT] = {"live",     "slack", "partial", "cached", "dirty",
                                             "metadata", "files", "stacks",  "other"};
@@ -243,6 +245,33 @@ static void finish(struct ledger *ledger, const struct residency *residency) {
 
 // ---- the whole --------------------------------------------------------------------------------------
 
+static uint64_t distance(uint64_t a, uint64_t b) {
+    return a > b ? a - b : b - a;
+}
+
+// Bytes that the tables and the pages may disagree about: runs that changed while their records
+// were copied, and by how much the heap has grown or shrunk since.
+static void add_moved(struct ledger *ledger, struct session *session) {
+    struct snapshot *snapshot = session->snapshot;
+    struct reader *reader = &snapshot->reader;
+    struct reader_run run;
+    if (snapshot->still || session->target.pause != PAUSE_NONE) {
+        return;
+    }
+    for (bool more = reader_first(reader, &run); more; more = reader_next(reader, &run)) {
+        ledger->moved += snapshot_moved(snapshot, &run) ? run.end - run.start : 0;
+    }
+    struct reader *now = memory_take(sizeof(*now));
+    unsigned char *window = memory_take(READER_RECORD_MAX);
+    if (reader_open(now, &session->target.view, snapshot->place.address, window,
+                    READER_RECORD_MAX)) {
+        ledger->grown = distance(now->live.limit, reader->live.limit) * reader_unit_size(reader) +
+                        distance(now->live.mappings.bytes, reader->live.mappings.bytes);
+    }
+    free(window);
+    free(now);
+}
+
 static bool take_once(struct ledger *ledger, struct session *session, struct residency *residency,
                       bool quiet) {
     struct snapshot *snapshot = session->snapshot;
@@ -266,6 +295,7 @@ static bool take_once(struct ledger *ledger, struct session *session, struct res
         add_metadata(&taking, &places);
         add_rest(&taking, &places);
         ledger->quarantined = places_quarantined(snapshot);
+        add_moved(ledger, session);
         finish(ledger, residency);
     }
     free(taking.pages);
@@ -293,13 +323,23 @@ static bool take_again(struct ledger *ledger, struct session *session, struct re
     return taken;
 }
 
+// Did the heap stand still enough for its pages to belong to its tables?
+static bool is_settled(const struct ledger *ledger) {
+    return ledger_closes(ledger) && ledger->grown * 100 <= ledger->total;
+}
+
 bool ledger_take_pages(struct ledger *ledger, struct session *session, struct residency *residency,
                        bool quiet) {
-    bool running = session->target.kind == TARGET_LIVE && session->target.pause == PAUSE_NONE;
-    bool taken = session->cli.freeze && session->target.kind == TARGET_LIVE
-                     ? take_again(ledger, session, residency, quiet)
-                     : take_once(ledger, session, residency, quiet);
-    for (int i = 1; i < ATTEMPTS && taken && running && !ledger_closes(ledger); i++) {
+    const struct target *target = &session->target;
+    bool freezes = session->cli.freeze && target->kind == TARGET_LIVE;
+    bool running = !freezes && target->kind == TARGET_LIVE && target->pause == PAUSE_NONE;
+    uint64_t start = target_clock();
+    bool taken = freezes ? take_again(ledger, session, residency, quiet)
+                         : take_once(ledger, session, residency, quiet);
+    for (int i = 1; i < ATTEMPTS && taken && running && !is_settled(ledger); i++) {
+        if (target_clock() - start > ATTEMPTS_NS) {
+            break;
+        }
         residency_free(residency);
         taken = take_again(ledger, session, residency, quiet);
     }

@@ -61,6 +61,9 @@ struct ledger {
     uint64_t dirty_pool;  // of PART_DIRTY: in the pool
     uint64_t dirty_spans; // whole pages of spans
     uint64_t dirty_top;   // the end of the arena
+    // What a running target did meanwhile.
+    uint64_t moved; // bytes of runs that changed while they were read
+    uint64_t grown; // by how much the heap was larger or smaller afterwards
 };
 
 // Takes the heap and the pages apart. With --freeze, or while a running target moves too fast for

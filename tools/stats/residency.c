@@ -9,13 +9,19 @@ static size_t pages_of(const struct residency *residency, const struct residency
     return (size_t)((piece->end - piece->start) / residency->target->page_size);
 }
 
+// Bytes of the pages that are in such a state.
+static uint64_t count_pages(const struct residency *residency, const struct residency_piece *piece,
+                            uint8_t mask, uint8_t state) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < pages_of(residency, piece); i++) {
+        bytes += (piece->states[i] & mask) == state ? residency->target->page_size : 0;
+    }
+    return bytes;
+}
+
 uint64_t residency_of_piece(const struct residency *residency,
                             const struct residency_piece *piece) {
-    uint64_t present = 0;
-    for (size_t i = 0; i < pages_of(residency, piece); i++) {
-        present += (piece->states[i] & TARGET_PAGE_PRESENT) != 0;
-    }
-    return present * residency->target->page_size;
+    return count_pages(residency, piece, TARGET_PAGE_PRESENT, TARGET_PAGE_PRESENT);
 }
 
 // ---- cores --------------------------------------------------------------------------------------
@@ -39,27 +45,31 @@ static void guess_states(const struct residency *residency, const struct residen
 
 // ---- living targets -------------------------------------------------------------------------------
 
-// A page that was read but never written shows the kernel's zeros: it is in the page map, but not
-// counted as resident, being shared by everybody. Where the two counts differ by just the pages
-// that are not this process's alone, these are such pages.
-static void drop_zeros(struct residency *residency, const struct residency_piece *piece) {
-    const struct region *region = &residency->target->regions.list[piece->region];
-    uint64_t page = residency->target->page_size;
-    uint64_t present = residency_of_piece(residency, piece);
-    uint64_t shared = 0;
-    const uint8_t both = TARGET_PAGE_PRESENT | TARGET_PAGE_SHARED;
+static void make_zeros(const struct residency *residency, const struct residency_piece *piece,
+                       uint8_t mask, uint8_t state) {
     for (size_t i = 0; i < pages_of(residency, piece); i++) {
-        shared += (piece->states[i] & (both | TARGET_PAGE_FILE)) == both ? page : 0;
-    }
-    if (shared == 0 || present < region->resident + shared) {
-        return;
-    }
-    for (size_t i = 0; i < pages_of(residency, piece); i++) {
-        if ((piece->states[i] & (both | TARGET_PAGE_FILE)) == both) {
-            piece->states[i] = 0;
+        if ((piece->states[i] & mask) == state) {
+            piece->states[i] = TARGET_PAGE_ZERO;
         }
     }
-    residency->zeros += shared;
+}
+
+// Pages of zeros as kernels before 6.7 show them: in the page map, but not counted as resident. In
+// memory without a file only a huge one can look like a page of a file. A small one looks like any
+// page that this process shares with another: where the two counts differ by just these pages,
+// they are pages of zeros.
+static void find_zeros(const struct residency *residency, const struct residency_piece *piece) {
+    const struct region *region = &residency->target->regions.list[piece->region];
+    const uint8_t huge = TARGET_PAGE_PRESENT | TARGET_PAGE_FILE;
+    const uint8_t small = TARGET_PAGE_PRESENT | TARGET_PAGE_SHARED;
+    const uint8_t mask = small | TARGET_PAGE_FILE;
+    if (region->inode == 0) {
+        make_zeros(residency, piece, huge, huge);
+    }
+    uint64_t shared = count_pages(residency, piece, mask, small);
+    if (shared > 0 && residency_of_piece(residency, piece) >= region->resident + shared) {
+        make_zeros(residency, piece, mask, small);
+    }
 }
 
 static bool read_states(struct residency *residency, const struct residency_piece *piece) {
@@ -75,8 +85,9 @@ static bool read_states(struct residency *residency, const struct residency_piec
         return false;
     }
     if (region->counted) {
-        drop_zeros(residency, piece);
+        find_zeros(residency, piece);
     }
+    residency->zeros += count_pages(residency, piece, TARGET_PAGE_ZERO, TARGET_PAGE_ZERO);
     return true;
 }
 

@@ -93,6 +93,10 @@ static void print_beside(const struct ledger *ledger) {
         out_format(out, "  read but never written, so nobody's memory: %s\n",
                    human_size(size, ledger->zeros));
     }
+    if (ledger->moved + ledger->grown > 0) {
+        out_format(out, "  changed while it was read: %s\n",
+                   human_size(size, ledger->moved + ledger->grown));
+    }
     if (ledger->quarantined > 0) {
         out_format(out, "  in the quarantine of hardened mode, counted as live: %s\n",
                    human_size(size, ledger->quarantined));
@@ -178,6 +182,7 @@ static void json_parts(struct json *json, const struct ledger *ledger) {
     json_number(json, "zeros", ledger->zeros);
     json_number(json, "untouched", ledger->untouched);
     json_number(json, "quarantined", ledger->quarantined);
+    json_number(json, "moved", ledger->moved + ledger->grown);
 }
 
 static void json_blocks(struct json *json, const struct ledger *ledger) {

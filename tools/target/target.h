@@ -75,12 +75,15 @@ int target_open_file(const struct target *target, const struct region *region);
 
 // For every page of [start, start + pages * page size): PAGE_* bits into `states`. False: not
 // known (a core; a kernel without pagemap).
-// SHARED: not mapped here alone; also said of the kernel's page of zeros.
+// SHARED: not mapped here alone. ZERO: the kernel's page of zeros, read but never written, which
+// is nobody's memory; kernels before 6.7 say PRESENT and SHARED of a small one, and PRESENT and
+// FILE of a huge one.
 enum {
     TARGET_PAGE_PRESENT = 1,
     TARGET_PAGE_SWAPPED = 2,
     TARGET_PAGE_FILE = 4,
-    TARGET_PAGE_SHARED = 8
+    TARGET_PAGE_SHARED = 8,
+    TARGET_PAGE_ZERO = 16
 };
 bool target_pages(const struct target *target, uint64_t start, size_t pages, uint8_t *states);
 
