@@ -13,9 +13,9 @@ static void child(void) {
 static struct fork_page *make_page(void) {
     static struct fork_page plain;
     size_t size = root.fixed.page_size;
-    struct fork_page *page = os_map(size);
+    struct fork_page *page = os_map_fenced(size);
     if (page != NULL && !os_wipe_on_fork(page, size)) {
-        (void)os_unmap(page, size);
+        (void)os_unmap_fenced(page, size);
         page = NULL;
     }
     // Without such a page only fork() itself is noticed.

@@ -49,8 +49,10 @@ bool harden_begin(void) {
     while (quarantine.room < quarantine.limit / BYTES_PER_ENTRY) {
         quarantine.room *= 2;
     }
-    hardened.live = os_reserve(align_up(bytes, page));
-    quarantine.blocks = os_map(align_up(quarantine.room * sizeof(void *), page));
+    // A page without access in front of either, as for all metadata.
+    char *reserved = os_reserve(align_up(bytes, page) + page);
+    hardened.live = reserved != NULL ? (void *)(reserved + page) : NULL;
+    quarantine.blocks = os_map_fenced(align_up(quarantine.room * sizeof(void *), page));
     if (hardened.live == NULL || quarantine.blocks == NULL) {
         return false;
     }

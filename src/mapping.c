@@ -34,7 +34,7 @@ static bool make_room(void) {
         return true;
     }
     uint32_t capacity = t->capacity == 0 ? 64 : t->capacity * 2;
-    struct mapping *entries = os_map(table_bytes(capacity));
+    struct mapping *entries = os_map_fenced(table_bytes(capacity));
     if (entries == NULL) {
         return t->count + 1 < t->capacity; // slower, still right
     }
@@ -55,7 +55,7 @@ static bool make_room(void) {
     atomic_signal_fence(memory_order_seq_cst);
     t->next_entries = NULL;
     if (old != NULL) {
-        (void)os_unmap(old, table_bytes(old_capacity));
+        (void)os_unmap_fenced(old, table_bytes(old_capacity));
     }
     return true;
 }
@@ -224,7 +224,7 @@ void *mapping_resize(const void *block, size_t size) {
 
 // Entries that another thread was moving may be there twice, or out of reach of a search.
 static void rehash(struct mapping_table *t) {
-    struct mapping *entries = os_map(table_bytes(t->capacity));
+    struct mapping *entries = os_map_fenced(table_bytes(t->capacity));
     if (entries == NULL) {
         return;
     }
@@ -239,7 +239,7 @@ static void rehash(struct mapping_table *t) {
             t->bytes += slot->length;
         }
     }
-    (void)os_unmap(t->entries, table_bytes(t->capacity));
+    (void)os_unmap_fenced(t->entries, table_bytes(t->capacity));
     t->entries = entries;
 }
 

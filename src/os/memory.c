@@ -120,6 +120,24 @@ bool os_unmap(void *start, size_t length) {
     return !os_fault(OS_UNMAP) && call_succeeds(syscall(SYS_munmap, start, length), saved);
 }
 
+void *os_map_fenced(size_t length) {
+    size_t page = os_page_size();
+    char *start = os_reserve(length + 2 * page);
+    if (start == NULL) {
+        return NULL;
+    }
+    if (!os_commit(start + page, length)) {
+        (void)os_unmap(start, length + 2 * page);
+        return NULL;
+    }
+    return start + page;
+}
+
+bool os_unmap_fenced(void *start, size_t length) {
+    size_t page = os_page_size();
+    return os_unmap((char *)start - page, length + 2 * page);
+}
+
 void *os_remap(void *start, size_t length, size_t new_length) {
     if (os_fault(OS_REMAP)) {
         return NULL;

@@ -36,6 +36,12 @@ bool os_make_inaccessible(void *start, size_t length);
 // Zeroed, readable and writable memory. NULL: no memory.
 void *os_map(size_t length);
 
+// The same for what must not be overrun: a page without access lies at either end.
+void *os_map_fenced(size_t length);
+
+// Gives such memory back, with its fences.
+bool os_unmap_fenced(void *start, size_t length);
+
 // The same at exactly `start`, never over an existing mapping.
 enum os_map_result { OS_MAPPED, OS_OCCUPIED, OS_NO_MEMORY };
 enum os_map_result os_map_at(uintptr_t start, size_t length);

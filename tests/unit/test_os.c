@@ -78,6 +78,14 @@ static void memory_calls(void **state) {
     map = os_remap(map, 4 * page, 4000 * page);
     assert_true(map != NULL && map[0] == 1 && map[3999 * page] == 0);
     assert_true(os_unmap(map, 4000 * page));
+    char *fenced = os_map_fenced(2 * page);
+    assert_non_null(fenced);
+    memset(fenced, 0x55, 2 * page);
+    assert_true(os_make_readonly(fenced - page, page)); // only what is mapped can be made so
+    assert_true(os_make_readonly(fenced + 2 * page, page));
+    assert_true(os_unmap_fenced(fenced, 2 * page));
+    assert_false(os_make_readonly(fenced - page, 4 * page));
+    assert_null(os_map_fenced((size_t)1 << 60));
     assert_null(os_map((size_t)1 << 60));
     assert_null(os_reserve((size_t)1 << 60));
     assert_null(os_remap(map, page, (size_t)1 << 60));
@@ -99,6 +107,8 @@ static void faults(void **state) {
     (void)os_inject(OS_MAP, 1, true);
     assert_true(os_map(page) == NULL && os_map(page) == NULL);
     (void)os_inject(OS_MAP, 0, false);
+    (void)os_inject(OS_COMMIT, 1, false);
+    assert_null(os_map_fenced(page));
     assert_true(os_unmap(first, page) && os_unmap(third, page));
 }
 
