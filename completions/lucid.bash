@@ -43,7 +43,6 @@ _lucid_argument()
 {
     case $1 in
         run | bench | tour) mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
-        options) ;;
         *)
             local processes=(/proc/[0-9]*)
             mapfile -t COMPREPLY < <(

@@ -30,7 +30,6 @@ _lucid() {
     else
         case $command in
             (run|bench|tour) _command_names -e ;;
-            (options) ;;
             (verify) _pids ;;
             (*) _alternative 'processes:process:_pids' 'files:core:_files' ;;
         esac

@@ -22,6 +22,7 @@ extern "C" {
 #endif
 
 #define LUCID_VERSION "0.1.0"
+#define LUCID_VISIBLE __attribute__((visibility("default")))
 
 /* Every block is aligned to 16 bytes and belongs to the caller until it is given to
  * lucid_free or lucid_realloc.
@@ -70,6 +71,15 @@ int lucid_malloc_info(int options, FILE *stream) LUCID_NOTHROW;
 void lucid_malloc_stats(void) LUCID_NOTHROW;
 int lucid_mallopt(int parameter, int value) LUCID_NOTHROW;
 int lucid_malloc_trim(size_t keep) LUCID_NOTHROW;
+
+/* Options of the program, for those who cannot set its environment: a program may define this
+ * symbol, as in
+ *     const char *lucid_options = "purge_age=2s,mmap_threshold=4M";
+ * It is read once, before the first block is served, after /etc/lucid.conf and before the variable
+ * LUCID_OPTIONS, and what is read later counts; lucid-options(7) has the options and the notation.
+ * The text must be a constant. The library finds the symbol when the program is linked with it, or
+ * exports its symbols (-rdynamic). */
+extern const char *lucid_options LUCID_VISIBLE;
 
 /* The version of the library in use, such as "0.1.0". */
 const char *lucid_version(void) LUCID_NOTHROW;

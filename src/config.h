@@ -10,6 +10,9 @@
 #define LUCID_VERSION_PATCH 0
 #define LUCID_VERSION_TEXT "0.1.0"
 
+// Options for all programs of the machine; for those who cannot set their environment.
+#define OPTIONS_FILE "/etc/lucid.conf"
+
 // The smallest piece of the arena that is handed out. It must not be smaller than a page, and
 // x86-64 has 4 KiB pages only, while other machines have up to 64 KiB.
 #ifdef __x86_64__

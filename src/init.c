@@ -7,6 +7,7 @@
 #include "heap.h"
 #include "options.h"
 #include "os/os.h"
+#include "settings.h"
 #include "summary.h"
 #include "text.h"
 
@@ -30,8 +31,7 @@ static bool init_locked(void) {
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         root.fixed.classes[class] = sizeclass_table[class];
     }
-    const char *text = os_is_secure() ? NULL : os_environment("LUCID_OPTIONS");
-    options_read(&root.live.options, text, complain);
+    settings_read(complain);
     if (root.live.options.value[OPTION_EVENTS]) {
         counters_begin();
     }

@@ -1,29 +1,28 @@
 #include "options.h"
 
-#include "text.h"
-
 #include <string.h>
 
 const struct option_row option_table[OPTION_COUNT] = {
-    [OPTION_MMAP_THRESHOLD] = {"mmap_threshold", OPTION_SIZE, MAPPING_THRESHOLD, SMALL_MAX,
-                               MAPPING_THRESHOLD_MAX,
+    [OPTION_MMAP_THRESHOLD] = {"mmap_threshold", OPTION_SIZE, ANY_TIME, MAPPING_THRESHOLD,
+                               SMALL_MAX, MAPPING_THRESHOLD_MAX,
                                "blocks above this size have a mapping of their own"},
-    [OPTION_PURGE] = {"purge", OPTION_BOOL, 1, 0, 1,
+    [OPTION_PURGE] = {"purge", OPTION_BOOL, ANY_TIME, 1, 0, 1,
                       "give memory that stays free back to the system"},
-    [OPTION_PURGE_AGE] = {"purge_age", OPTION_TIME, PURGE_AGE_MS, 0, 3600000,
+    [OPTION_PURGE_AGE] = {"purge_age", OPTION_TIME, ANY_TIME, PURGE_AGE_MS, 0, 3600000,
                           "how long memory stays free before it is given back"},
-    [OPTION_SUMMARY] = {"summary", OPTION_BOOL, 0, 0, 1,
+    [OPTION_SUMMARY] = {"summary", OPTION_BOOL, ANY_TIME, 0, 0, 1,
                         "print a short account of the heap when the program ends"},
-    [OPTION_EVENTS] = {"events", OPTION_BOOL, 0, 0, 1,
+    [OPTION_EVENTS] = {"events", OPTION_BOOL, AT_START, 0, 0, 1,
                        "count every call and event, and print the counts when the program ends"},
-    [OPTION_HARDEN] = {"harden", OPTION_BOOL, 0, 0, 1,
+    [OPTION_HARDEN] = {"harden", OPTION_BOOL, AT_START, 0, 0, 1,
                        "check every block at every free, and find writes after free"},
-    [OPTION_QUARANTINE] = {"quarantine", OPTION_SIZE, (uint64_t)1 << 20, 0, (uint64_t)1 << 30,
+    [OPTION_QUARANTINE] = {"quarantine", OPTION_SIZE, AT_START, (uint64_t)1 << 20, 0,
+                           (uint64_t)1 << 30,
                            "hardened mode: how much freed memory is kept out of use"},
     [OPTION_HELPER] =
-        {"helper", OPTION_BOOL, 1, 0, 1,
+        {"helper", OPTION_BOOL, ANY_TIME, 1, 0, 1,
          "a thread may come for a second to give memory back while the program is idle"},
-    [OPTION_GUARD] = {"guard", OPTION_RATE, 0, 0, 1000000000,
+    [OPTION_GUARD] = {"guard", OPTION_RATE, AT_START, 0, 0, 1000000000,
                       "one in so many blocks lies between inaccessible pages; 0: none"},
 };
 
@@ -105,6 +104,37 @@ bool option_parse(const struct option_row *row, const char *text, size_t length,
     return *value >= row->least && *value <= row->most;
 }
 
+static void write_scaled(struct text *text, uint64_t value, uint64_t step,
+                         const char *const *suffixes, unsigned most) {
+    unsigned power = 0;
+    while (power < most && value != 0 && value % step == 0) {
+        value /= step;
+        power++;
+    }
+    text_add_number(text, value);
+    text_add(text, suffixes[power]);
+}
+
+void option_write(struct text *text, const struct option_row *row, uint64_t value) {
+    static const char *const sizes[] = {"", "K", "M", "G", "T"};
+    static const char *const times[] = {"ms", "s"};
+    switch (row->unit) {
+    case OPTION_SIZE:
+        write_scaled(text, value, 1024, sizes, 4);
+        break;
+    case OPTION_TIME:
+        write_scaled(text, value, 1000, times, 1);
+        break;
+    case OPTION_RATE:
+        text_add(text, value != 0 ? "1/" : "");
+        text_add_number(text, value);
+        break;
+    default:
+        text_add_number(text, value);
+        break;
+    }
+}
+
 // Levenshtein distance with one row of state; names are short.
 static unsigned distance(const char *a, size_t a_length, const char *b) {
     unsigned row[33];
@@ -141,25 +171,64 @@ static const char *nearest_name(const char *text, size_t length) {
     return best;
 }
 
+enum option option_find(const char *name, size_t length) {
+    unsigned i = 0;
+    while (i < OPTION_COUNT && !same_word(name, length, option_table[i].name)) {
+        i++;
+    }
+    return (enum option)i;
+}
+
+// ---- complaints ---------------------------------------------------------------------------------
+
+// One source while it is read.
+struct reading {
+    struct option_values *values;
+    const struct option_values *before; // what holds where this source makes no sense
+    enum option_source source;
+    unsigned line;
+    void (*complain)(const char *line);
+};
+
+const char *option_source_name(enum option_source source) {
+    static const char *const names[] = {
+        [SOURCE_DEFAULT] = "default",      [SOURCE_ENVIRONMENT] = "LUCID_OPTIONS",
+        [SOURCE_PROGRAM] = "program",      [SOURCE_FILE] = OPTIONS_FILE,
+        [SOURCE_SYMBOL] = "lucid_options",
+    };
+    return (unsigned)source < sizeof(names) / sizeof(names[0]) ? names[source] : "unknown";
+}
+
 static void add_part(struct text *line, const char *part, size_t length) {
     for (size_t i = 0; i < length && i < 60; i++) {
         text_add_char(line, part[i]);
     }
 }
 
-static void complain_key(const char *key, size_t length, void (*complain)(const char *)) {
-    char buffer[256];
-    struct text line = text_begin(buffer, sizeof(buffer));
-    text_add(&line, "LUCID_OPTIONS: no option is called '");
-    add_part(&line, key, length);
-    text_add(&line, "'; did you mean '");
-    text_add(&line, nearest_name(key, length));
-    text_add(&line, "'?");
-    complain(buffer);
+static struct text complaint_begin(const struct reading *reading, char *buffer, size_t room) {
+    struct text line = text_begin(buffer, room);
+    text_add(&line, option_source_name(reading->source));
+    if (reading->source == SOURCE_FILE) {
+        text_add(&line, ", line ");
+        text_add_number(&line, reading->line);
+    }
+    text_add(&line, ": ");
+    return line;
 }
 
-static void complain_value(const struct option_row *row, const char *value, size_t length,
-                           void (*complain)(const char *)) {
+static void complain_name(const struct reading *reading, const char *name, size_t length) {
+    char buffer[256];
+    struct text line = complaint_begin(reading, buffer, sizeof(buffer));
+    text_add(&line, "no option is called '");
+    add_part(&line, name, length);
+    text_add(&line, "'; did you mean '");
+    text_add(&line, nearest_name(name, length));
+    text_add(&line, "'?");
+    reading->complain(buffer);
+}
+
+static void complain_value(const struct reading *reading, enum option option, const char *value,
+                           size_t length) {
     static const char *const expected[] = {
         [OPTION_BOOL] = "0 or 1",
         [OPTION_SIZE] = "a size such as 64K or 2M",
@@ -167,9 +236,11 @@ static void complain_value(const struct option_row *row, const char *value, size
         [OPTION_NUMBER] = "a number",
         [OPTION_RATE] = "0 or a rate such as 1/5000",
     };
-    char buffer[320];
-    struct text line = text_begin(buffer, sizeof(buffer));
-    text_add(&line, "LUCID_OPTIONS: '");
+    const struct option_row *row = &option_table[option];
+    enum option_source stays = reading->before->source[option];
+    char buffer[400];
+    struct text line = complaint_begin(reading, buffer, sizeof(buffer));
+    text_add_char(&line, '\'');
     add_part(&line, value, length);
     text_add(&line, "' is no value for ");
     text_add(&line, row->name);
@@ -177,49 +248,83 @@ static void complain_value(const struct option_row *row, const char *value, size
     text_add(&line, expected[row->unit]);
     if (row->unit != OPTION_BOOL && row->unit != OPTION_RATE) {
         text_add(&line, " from ");
-        text_add_number(&line, row->least);
+        option_write(&line, row, row->least);
         text_add(&line, " to ");
-        text_add_number(&line, row->most);
+        option_write(&line, row, row->most);
     }
-    text_add(&line, "; the default stays");
-    complain(buffer);
+    text_add(&line, "; the ");
+    text_add(&line, stays == SOURCE_DEFAULT ? "default" : "value from ");
+    text_add(&line, stays == SOURCE_DEFAULT ? "" : option_source_name(stays));
+    text_add(&line, " stays");
+    reading->complain(buffer);
 }
 
-static void read_pair(struct option_values *values, const char *pair, size_t length,
-                      void (*complain)(const char *)) {
-    const char *equals = memchr(pair, '=', length);
-    size_t key_length = equals != NULL ? (size_t)(equals - pair) : length;
-    for (unsigned i = 0; i < OPTION_COUNT; i++) {
-        const struct option_row *row = &option_table[i];
-        if (!same_word(pair, key_length, row->name)) {
-            continue;
-        }
-        const char *value = equals != NULL ? equals + 1 : "";
-        size_t value_length = equals != NULL ? length - key_length - 1 : 0;
-        if (option_parse(row, value, value_length, &values->value[i])) {
-            values->source[i] = SOURCE_ENVIRONMENT;
-        } else {
-            values->value[i] = row->initial;
-            values->source[i] = SOURCE_DEFAULT;
-            complain_value(row, value, value_length, complain);
-        }
+// ---- reading ------------------------------------------------------------------------------------
+
+static bool is_blank(char letter) {
+    return letter == ' ' || letter == '\t' || letter == '\r';
+}
+
+// A piece of a longer text.
+struct words {
+    const char *start;
+    size_t length;
+};
+
+static struct words trimmed(const char *start, size_t length) {
+    while (length > 0 && is_blank(start[0])) {
+        start++;
+        length--;
+    }
+    while (length > 0 && is_blank(start[length - 1])) {
+        length--;
+    }
+    return (struct words){start, length};
+}
+
+static void read_pair(const struct reading *reading, struct words pair) {
+    const char *equals = memchr(pair.start, '=', pair.length);
+    size_t length = equals != NULL ? (size_t)(equals - pair.start) : pair.length;
+    struct words name = trimmed(pair.start, length);
+    struct words value = {"", 0};
+    if (equals != NULL) {
+        value = trimmed(equals + 1, pair.length - length - 1);
+    }
+    enum option option = option_find(name.start, name.length);
+    if (option == OPTION_COUNT) {
+        complain_name(reading, name.start, name.length);
         return;
     }
-    complain_key(pair, key_length, complain);
+    struct option_values *values = reading->values;
+    if (option_parse(&option_table[option], value.start, value.length, &values->value[option])) {
+        values->source[option] = (uint8_t)reading->source;
+    } else {
+        values->value[option] = reading->before->value[option];
+        values->source[option] = reading->before->source[option];
+        complain_value(reading, option, value.start, value.length);
+    }
 }
 
-void options_read(struct option_values *values, const char *text,
-                  void (*complain)(const char *line)) {
+void options_default(struct option_values *values) {
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
         values->value[i] = option_table[i].initial;
         values->source[i] = SOURCE_DEFAULT;
     }
+}
+
+void options_read(struct option_values *values, enum option_source source, const char *text,
+                  void (*complain)(const char *line)) {
+    struct option_values before = *values;
+    struct reading reading = {values, &before, source, 1, complain};
     while (text != NULL && *text != '\0') {
-        const char *comma = strchr(text, ',');
-        size_t length = comma != NULL ? (size_t)(comma - text) : strlen(text);
-        if (length > 0) {
-            read_pair(values, text, length, complain);
+        size_t length = strcspn(text, ",\n#");
+        struct words pair = trimmed(text, length);
+        if (pair.length > 0) {
+            read_pair(&reading, pair);
         }
-        text = comma != NULL ? comma + 1 : NULL;
+        text += length;
+        text += *text == '#' ? strcspn(text, "\n") : 0;
+        reading.line += *text == '\n';
+        text += *text != '\0';
     }
 }

@@ -21,7 +21,8 @@ static size_t fill(int file, char *to, size_t room) {
 
 bool os_read_file(const char *path, char *to, size_t room, size_t *length) {
     int saved = errno;
-    int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int file =
+        (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     bool opened = file >= 0;
     *length = 0;
     if (opened) {

@@ -17,7 +17,8 @@ static struct option_values read_options(const char *text) {
     memset(&values, 0x77, sizeof(values));
     complaints[0] = '\0';
     complaint_count = 0;
-    options_read(&values, text, complain);
+    options_default(&values);
+    options_read(&values, SOURCE_ENVIRONMENT, text, complain);
     return values;
 }
 
@@ -130,7 +131,7 @@ static void complains_and_suggests(void **state) {
     require_complaint("SUMMERY=1", "'summary'");
     require_complaint("purge=maybe", "'maybe' is no value for purge, which takes 0 or 1");
     require_complaint("purge", "'' is no value for purge");
-    require_complaint("purge_age=1x", "such as 500ms or 2s from 0 to 3600000");
+    require_complaint("purge_age=1x", "such as 500ms or 2s from 0ms to 3600s; the default stays");
     require_complaint("mmap_threshold=1", "a size such as 64K");
     require_complaint("=5", "no option is called ''");
     (void)read_options("a=1,b=2,purge=0,c=3");
@@ -145,10 +146,63 @@ static void default_stays(void **state) {
     assert_int_equal(values.source[OPTION_PURGE_AGE], SOURCE_DEFAULT);
 }
 
+// The file first, then the program's symbol, then the environment; what a later one says badly does
+// not undo what an earlier one said well.
+static void later_sources_count(void **state) {
+    (void)state;
+    struct option_values values;
+    complaints[0] = '\0';
+    complaint_count = 0;
+    options_default(&values);
+    options_read(&values, SOURCE_FILE, "purge_age = 1s # slow\n\n# nothing\npurge=0,helper=0\r\n",
+                 complain);
+    options_read(&values, SOURCE_SYMBOL, "purge=1, events=on", complain);
+    options_read(&values, SOURCE_ENVIRONMENT, "helper=1,purge_age=never", complain);
+    assert_int_equal(complaint_count, 1);
+    assert_non_null(strstr(complaints, "; the value from /etc/lucid.conf stays"));
+    assert_int_equal(values.value[OPTION_PURGE_AGE], 1000);
+    assert_int_equal(values.source[OPTION_PURGE_AGE], SOURCE_FILE);
+    assert_int_equal(values.value[OPTION_PURGE], 1);
+    assert_int_equal(values.source[OPTION_PURGE], SOURCE_SYMBOL);
+    assert_int_equal(values.value[OPTION_EVENTS], 1);
+    assert_int_equal(values.value[OPTION_HELPER], 1);
+    assert_int_equal(values.source[OPTION_HELPER], SOURCE_ENVIRONMENT);
+    assert_int_equal(values.source[OPTION_GUARD], SOURCE_DEFAULT);
+}
+
+static void file_lines_are_counted(void **state) {
+    (void)state;
+    struct option_values values;
+    complaints[0] = '\0';
+    complaint_count = 0;
+    options_default(&values);
+    options_read(&values, SOURCE_FILE, "# one, two\n\npurge=0, helpre=1\nguard=5", complain);
+    assert_int_equal(complaint_count, 2);
+    assert_non_null(strstr(complaints, "/etc/lucid.conf, line 3: no option is called 'helpre'"));
+    assert_non_null(strstr(complaints, "/etc/lucid.conf, line 4: '5' is no value for guard"));
+}
+
+// What option_write writes, option_parse reads.
+static void values_are_written_as_read(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = &option_table[i];
+        const uint64_t values[] = {row->least, row->initial, row->most};
+        for (unsigned k = 0; k < 3; k++) {
+            char buffer[32];
+            uint64_t value = ~row->most;
+            struct text text = text_begin(buffer, sizeof(buffer));
+            option_write(&text, row, values[k]);
+            assert_true(option_parse(row, buffer, text.length, &value));
+            assert_int_equal(value, values[k]);
+        }
+    }
+}
+
 // Whatever is written there, it ends and complains in lines of bounded length.
 static void survives_anything(void **state) {
     (void)state;
-    static const char letters[] = "abpurge_=,,=0159KMs\x80\xff \t%n";
+    static const char letters[] = "abpurge_=,,=0159KMs#\n\x80\xff \t%n";
     uint64_t random = test_seed();
     char text[600];
     for (unsigned round = 0; round < 20000; round++) {
@@ -172,6 +226,9 @@ int main(void) {
         cmocka_unit_test(notations),
         cmocka_unit_test(complains_and_suggests),
         cmocka_unit_test(default_stays),
+        cmocka_unit_test(later_sources_count),
+        cmocka_unit_test(file_lines_are_counted),
+        cmocka_unit_test(values_are_written_as_read),
         cmocka_unit_test(survives_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
