@@ -81,6 +81,34 @@ int lucid_malloc_trim(size_t keep) LUCID_NOTHROW;
  * exports its symbols (-rdynamic). */
 extern const char *lucid_options LUCID_VISIBLE;
 
+/* Heaps of the program's own, for what dies together: a request, a document, a phase. The blocks
+ * of a heap are given back one by one or all at once, and the latter takes time in proportion to
+ * the memory, 16 KiB or more at a time, not to the number of blocks. Any thread may use any heap;
+ * a lock is taken for each call, so malloc is the faster one for what is freed one by one.
+ *
+ * lucid_free, lucid_realloc and lucid_malloc_usable_size, and the C library's names for them, take
+ * these blocks too: a block stays with its heap whoever frees or resizes it. */
+typedef struct lucid_heap lucid_heap;
+
+/* A heap without blocks. `name` is copied (31 bytes of it) and shown by `lucid arena` and
+ * `lucid stats`; it may be NULL. NULL and ENOMEM: no memory. */
+lucid_heap *lucid_heap_new(const char *name) LUCID_NOTHROW;
+void lucid_heap_set_name(lucid_heap *heap, const char *name) LUCID_NOTHROW;
+
+/* As lucid_malloc, lucid_calloc, lucid_aligned_alloc and lucid_realloc. */
+void *lucid_heap_alloc(lucid_heap *heap, size_t size) LUCID_NOTHROW;
+void *lucid_heap_calloc(lucid_heap *heap, size_t count, size_t size) LUCID_NOTHROW;
+void *lucid_heap_aligned_alloc(lucid_heap *heap, size_t alignment, size_t size) LUCID_NOTHROW;
+void *lucid_heap_realloc(lucid_heap *heap, void *block, size_t size) LUCID_NOTHROW;
+
+/* Gives one block back. The block must be of this heap; NULL is allowed. */
+void lucid_heap_free(lucid_heap *heap, void *block) LUCID_NOTHROW;
+
+/* Gives all blocks back. Nobody may use one of them any more, nor call for the heap meanwhile.
+ * lucid_heap_destroy also ends the heap; a later use of it ends the process with one line. */
+void lucid_heap_free_all(lucid_heap *heap) LUCID_NOTHROW;
+void lucid_heap_destroy(lucid_heap *heap) LUCID_NOTHROW;
+
 /* The version of the library in use, such as "0.1.0". */
 const char *lucid_version(void) LUCID_NOTHROW;
 

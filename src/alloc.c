@@ -10,6 +10,7 @@
 #include "heap.h"
 #include "init.h"
 #include "large.h"
+#include "region.h"
 #include "span.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ static COLD void *hardened_new(size_t size, size_t alignment, bool zero) {
     void *block = class != 0 ? harden_new(heap_get(), class, size)
                              : fence_new(size == 0 ? 1 : size, alignment);
     if (block == NULL && class == 0) {
-        block = large_new(size == 0 ? 1 : size, alignment, zero);
+        block = large_new(size == 0 ? 1 : size, alignment, zero, NULL);
     }
     if (block != NULL) {
         event_raise(EVENT_ALLOC, block, size, class, 1);
@@ -82,7 +83,7 @@ static inline void *any_new(size_t size, size_t alignment, bool zero) {
         class = aligned ? sizeclass_aligned(size, alignment) : sizeclass_of(least);
     }
     void *block = class != 0 ? small_new(class, aligned ? GUARD_NEVER : least)
-                             : large_new(least, alignment, zero);
+                             : large_new(least, alignment, zero, NULL);
     if (likely(block != NULL)) {
         event_raise(EVENT_ALLOC, block, size, class, 1);
     }
@@ -134,6 +135,27 @@ void *alloc_aligned(size_t alignment, size_t size) {
     if (block == NULL) {
         errno = ENOMEM;
     }
+    return block;
+}
+
+void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero) {
+    size_t least = size == 0 ? 1 : size;
+    unsigned class = 0;
+    fork_check();
+    if (size <= SMALL_MAX) {
+        class = alignment > BLOCK_ALIGN ? sizeclass_aligned(size, alignment) : sizeclass_of(least);
+    }
+    void *block =
+        class != 0 ? region_take(region, class) : region_take_large(region, least, alignment, zero);
+    if (unlikely(block == NULL)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (class != 0) {
+        *block_mark(block) = 0;
+        (void)(zero ? memset(block, 0, size) : NULL);
+    }
+    event_raise(EVENT_ALLOC, block, size, class, 1);
     return block;
 }
 

@@ -20,6 +20,10 @@ void *alloc_aligned(size_t alignment, size_t size);
 // Zeroed memory. NULL and ENOMEM: no memory.
 void *alloc_zeroed(size_t size);
 
+// A block of a region. NULL and ENOMEM: no memory. pre: the region is live, the alignment a power
+// of two.
+void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero);
+
 // Keeps the bin out of the registers of argument and result: the size is then still there when
 // the slow path wants it, and the block is where it is to be returned, for no instruction more.
 ALWAYS_INLINE struct bin *bin_aside(struct bin *bin) {

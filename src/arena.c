@@ -243,6 +243,7 @@ bool arena_free_large(uint32_t head) {
                                         run_shape(RUN_BUSY, length))) {
         return false;
     }
+    run_at(head)->region = NULL;
     arena_give(head, length);
     return true;
 }
@@ -324,8 +325,8 @@ static void rebuild_run(uint32_t head, uint32_t length, enum run_kind kind) {
         run_store(head, RUN_FREE, length);
         pool_insert(head);
     } else if (kind != RUN_FOREIGN) {
-        uint16_t bin =
-            kind == RUN_SPAN ? (uint16_t)(run_at(head)->class * sizeof(struct bin)) : (uint16_t)0;
+        bool small = kind == RUN_SPAN && run_at(head)->region == NULL;
+        uint16_t bin = small ? (uint16_t)(run_at(head)->class * sizeof(struct bin)) : (uint16_t)0;
         for (uint32_t i = 0; i < length; i++) {
             root.fixed.units[head + i] = (struct unit){.bin = bin, .back = (uint16_t)i};
         }

@@ -8,6 +8,8 @@
 #include "panic.h"
 #include "span.h"
 
+#include <string.h>
+
 // Another thread's bin may change while we look; a block that is in it to stay is found.
 READS_RACILY static bool bin_holds(const struct heap *heap, unsigned class, const void *pointer) {
     void **slots = heap->slots[class];
@@ -28,6 +30,11 @@ static bool is_cached(unsigned class, const void *pointer) {
     return false;
 }
 
+// realloc and malloc_usable_size look at a block; all others end it.
+static bool only_looks(const char *function) {
+    return function[0] == 'r' || function[0] == 'm' || strcmp(function, "lucid_heap_realloc") == 0;
+}
+
 static struct block small_block(uint32_t head, const void *pointer, const char *function) {
     struct run *span = run_at(head);
     unsigned class = span->class;
@@ -39,21 +46,22 @@ static struct block small_block(uint32_t head, const void *pointer, const char *
     if (index >= atomic_load_explicit(&span->carved, memory_order_relaxed)) {
         panic_misuse(function, "pointer to a block never handed out", pointer);
     }
-    if (harden_on()) {
+    if (harden_on() && span->region == NULL) {
         size_t size = harden_size(pointer, class, function);
         return (struct block){.kind = BLOCK_SMALL, .head = head, .class = class, .size = size};
     }
-    // realloc and malloc_usable_size look at a block; all others end it.
-    bool looks = function[0] == 'r' || function[0] == 'm';
-    const char *free_again = looks ? "use of the free block" : "double free of";
+    const char *free_again = only_looks(function) ? "use of the free block" : "double free of";
     if (span_is_free(span, index)) {
         panic_misuse(function, free_again, pointer);
     }
     if (*block_mark((void *)pointer) == free_mark(root.fixed.units) && is_cached(class, pointer)) {
         panic_misuse(function, free_again, pointer);
     }
-    return (struct block){
-        .kind = BLOCK_SMALL, .head = head, .class = class, .size = sizeclass_size(class)};
+    return (struct block){.kind = BLOCK_SMALL,
+                          .head = head,
+                          .class = class,
+                          .size = sizeclass_size(class),
+                          .region = span->region};
 }
 
 static struct block large_block(uint32_t head, const void *pointer, const char *function) {
@@ -62,7 +70,8 @@ static struct block large_block(uint32_t head, const void *pointer, const char *
     }
     return (struct block){.kind = BLOCK_LARGE,
                           .head = head,
-                          .size = align_up(run_at(head)->size, root.fixed.page_size)};
+                          .size = align_up(run_at(head)->size, root.fixed.page_size),
+                          .region = run_at(head)->region};
 }
 
 static struct block arena_block(const void *pointer, const char *function) {
@@ -94,8 +103,10 @@ struct block block_of(const void *pointer, const char *function) {
     }
     struct mapping mapping;
     if (mapping_find(pointer, &mapping)) {
+        bool fenced = harden_on() && mapping.region == NULL;
         return (struct block){.kind = BLOCK_MAPPING,
-                              .size = harden_on() ? mapping.asked : mapping.size};
+                              .size = fenced ? mapping.asked : mapping.size,
+                              .region = mapping.region};
     }
     if (harden_on() && fence_was(pointer)) {
         panic_misuse(function, "double free of", pointer);

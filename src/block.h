@@ -9,9 +9,10 @@ enum block_kind { BLOCK_SMALL, BLOCK_LARGE, BLOCK_MAPPING, BLOCK_GUARDED };
 
 struct block {
     enum block_kind kind;
-    uint32_t head;  // of the run; 0 for a mapping
-    unsigned class; // small: the size class
-    size_t size;    // bytes the program may use
+    uint32_t head;               // of the run; 0 for a mapping
+    unsigned class;              // small: the size class
+    size_t size;                 // bytes the program may use
+    struct lucid_region *region; // it belongs to, or NULL
 };
 
 // What `pointer` is. pre: pointer != NULL, init_ready(). Panics, naming `function`, unless it is

@@ -8,6 +8,7 @@
 #include "helper.h"
 #include "mapping.h"
 #include "meta.h"
+#include "region.h"
 #include "span.h"
 
 // The order matters: first the runs and their units, then the dead threads' blocks become bits,
@@ -25,6 +26,7 @@ COLD void fork_rebuild(void) {
         arena_after_fork();
         heap_after_fork(page->forker);
         span_after_fork();
+        region_after_fork();
         atomic_store(&root.live.init_lock, 0);
         atomic_store(&page->known, 1);
     }

@@ -11,6 +11,7 @@
 #include "init.h"
 #include "large.h"
 #include "panic.h"
+#include "region.h"
 #include "span.h"
 
 #include <lucid.h>
@@ -46,7 +47,9 @@ NOINLINE void free_slow(void *pointer, const char *function) {
     fork_check();
     struct block block = block_of(pointer, function);
     event_raise(EVENT_FREE, pointer, block.size, block.class, 1);
-    if (harden_on()) {
+    if (unlikely(block.region != NULL)) {
+        region_free(pointer, &block, function);
+    } else if (harden_on()) {
         hardened_free(pointer, &block, function);
     } else if (block.kind == BLOCK_SMALL) {
         small_free(pointer, block.class, function);
@@ -67,7 +70,7 @@ STANDARD_NAME(void, cfree, (void *), lucid_free)
 // size given, is another block's size.
 static void check_size(const struct block *block, const void *pointer, size_t size,
                        const char *function) {
-    bool exact = harden_on() && block->kind != BLOCK_LARGE;
+    bool exact = harden_on() && block->kind != BLOCK_LARGE && block->region == NULL;
     if (exact && size != block->size) {
         panic_misuse(function, "wrong size given with", pointer);
     }

@@ -28,7 +28,7 @@ static void ask_for_huge_pages(uint32_t head, size_t size) {
 
 // The run is BUSY until its record is whole: the child of a fork that comes in between takes it
 // back, as it belongs to nobody yet.
-static void *run_new(size_t size, size_t alignment, bool zero) {
+static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
     uint32_t head = arena_take(units_for(size), alignment, RUN_BUSY, zero);
     if (head == 0) {
         return NULL;
@@ -36,20 +36,21 @@ static void *run_new(size_t size, size_t alignment, bool zero) {
     ask_for_huge_pages(head, size);
     run_at(head)->size = size;
     run_at(head)->birth = (uint32_t)os_now_ms();
+    run_at(head)->region = region;
     run_store(head, RUN_LARGE, units_for(size));
     event_raise(EVENT_LARGE_MADE, (void *)unit_address(head), size, 0, 1);
     return (void *)unit_address(head);
 }
 
-void *large_new(size_t size, size_t alignment, bool zero) {
+void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
     void *block = NULL;
     if (size > PTRDIFF_MAX) {
         return NULL;
     }
     if (size <= mapping_threshold() && alignment <= mapping_threshold()) {
-        block = run_new(size, alignment, zero);
+        block = run_new(size, alignment, zero, region);
     }
-    return block != NULL ? block : mapping_new(size, alignment);
+    return block != NULL ? block : mapping_new(size, alignment, region);
 }
 
 void large_free(void *pointer, const struct block *block, const char *function) {

@@ -5,8 +5,8 @@
 #include "block.h"
 
 // A block of `size` bytes at a multiple of `alignment` (a power of two); with `zero` its bytes
-// are zero. NULL: no memory. pre: size > 0.
-void *large_new(size_t size, size_t alignment, bool zero);
+// are zero. `region`: that it is to belong to, or NULL. NULL: no memory. pre: size > 0.
+void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
 // Gives a large block or a mapping back. pre: `block` came from block_of(pointer).
 void large_free(void *pointer, const struct block *block, const char *function);

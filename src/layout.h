@@ -16,6 +16,8 @@
 //   top       the part of the arena no run has used yet
 //   pool      units that are free again
 //   mapping   a block so large that it has an mmap of its own
+//   region    a heap of the program's own (lucid_heap_new): spans, large blocks and mappings that
+//             are given back together
 //
 // Picture
 //   base                                                           top          limit
@@ -81,17 +83,22 @@ struct run {
     // Span: bit b % 64 of word b / 64 set = block b is free. The words of classes of 128 bytes and
     // more lie on the record's first cache line.
     _Atomic uint64_t free[SPAN_WORDS];
-    uint64_t seen;     // span: free blocks when the helper last looked (low half), and since when
-    uint64_t reserved; // it saw that number (high half, as `birth`)
+    uint64_t seen; // span: free blocks when the helper last looked (low half), and since when it
+                   // saw that number (high half, as `birth`)
+    // Span, large: the region it belongs to, else NULL. Such a span is HELD by the region for life;
+    // its units have no bin, so that every free of its blocks is a slow one. `next` and `prev` link
+    // the region's spans of a class with free blocks, `left` and `right` all runs of the region.
+    struct lucid_region *region;
 };
 
 // A block with an mmap of its own.
 struct mapping {
-    uint64_t address; // of the block; 0 = unused entry
-    uint64_t size;    // bytes the block may use
-    uint64_t start;   // of the mmap
-    uint64_t length;  // of the mmap
-    uint64_t asked;   // bytes asked for by the program
+    uint64_t address;            // of the block; 0 = unused entry
+    uint64_t size;               // bytes the block may use
+    uint64_t start;              // of the mmap
+    uint64_t length;             // of the mmap
+    uint64_t asked;              // bytes asked for by the program
+    struct lucid_region *region; // it belongs to, else NULL
 };
 
 // A thread's stock of blocks of one class: an array of pointers that grows upwards.
@@ -135,6 +142,39 @@ struct heap {
     uint64_t given; // bytes of blocks given back to spans, less those taken, since a trim was asked
     uint8_t flushes_only[CLASS_COUNT]; // times in a row the bin gave blocks back and took none
     uint64_t guard_next; // a sample is due when counters.refill_blocks exceeds this; 0: see guard.c
+};
+
+#define REGION_NAME_ROOM 32u
+
+enum region_state {
+    REGION_FREE = 0, // ended, or never begun
+    REGION_LIVE = 1,
+    REGION_ENDING = 2,
+};
+
+// A heap of the program's own (region.h). A record is made once and never freed; an ended one waits
+// for the next region.
+struct lucid_region {
+    uint64_t self;          // address of the record
+    _Atomic uint32_t lock;  // guards what follows, the records of its runs and their free bits
+    _Atomic uint32_t state; // enum region_state
+    char name[REGION_NAME_ROOM];
+    struct lucid_region *next;      // registry: every region ever made
+    struct lucid_region *next_free; // those that have ended, oldest first
+    uint32_t runs;                  // the first of all its runs
+    _Atomic uint32_t mappings;      // how many of its blocks are mappings
+    uint32_t current[CLASS_COUNT];  // the span that blocks of a class are taken from
+    uint32_t usable[CLASS_COUNT];   // the first of the other spans with free blocks
+};
+
+struct region_table {
+    _Atomic uint32_t lock; // guards the registry
+    uint32_t count;
+    struct lucid_region *first; // registry, newest first
+    struct lucid_region *free;  // oldest first
+    struct lucid_region *free_last;
+    uint32_t free_count;
+    uint32_t reserved;
 };
 
 // One per class: the spans that are not held and have free blocks.
@@ -259,6 +299,8 @@ struct layout_description {
     uint16_t class_count, class_linear_count, unit_shift;
     uint16_t pointer_size;
     uint32_t offset_live; // 64 KiB where pages may be that large
+    uint16_t size_region, run_region, region_state, region_name, region_next;
+    uint16_t reserved[3];
 };
 
 // Fixed once the first allocation has set it up; its page is read-only from then on.
@@ -338,6 +380,7 @@ struct root_live {
     void *empty_slot;               // always NULL: what lies below the top of the bins of nobody
     struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
     struct giving giving;
+    struct region_table regions;
 };
 
 struct lucid_root {

@@ -69,6 +69,7 @@ static void put(struct mapping *entry, const struct mapping *mapping) {
     entry->start = mapping->start;
     entry->length = mapping->length;
     entry->asked = mapping->asked;
+    entry->region = mapping->region;
     atomic_signal_fence(memory_order_seq_cst);
     entry->address = address;
 }
@@ -126,7 +127,7 @@ bool mapping_forget(const void *block, struct mapping *found) {
     return known;
 }
 
-void *mapping_new(size_t size, size_t alignment) {
+void *mapping_new(size_t size, size_t alignment, struct lucid_region *region) {
     size_t page = root.fixed.page_size;
     size_t length = align_up(size, page);
     size_t spare = alignment > page ? alignment - page : 0;
@@ -160,6 +161,7 @@ void *mapping_new(size_t size, size_t alignment) {
         .start = start,
         .length = end - start,
         .asked = size,
+        .region = region,
     };
     if (!mapping_record(&mapping)) {
         (void)os_unmap((void *)start, end - start);
@@ -180,17 +182,58 @@ bool mapping_find(const void *block, struct mapping *found) {
     return known;
 }
 
+// pre: it is in the table no more.
+static void end(const struct mapping *mapping) {
+    if (!os_unmap((void *)mapping->start, mapping->length)) {
+        // Out of mappings: at least its memory goes back. The address space stays used.
+        (void)os_purge((void *)mapping->start, mapping->length);
+    }
+    event_raise(EVENT_MAPPING_GONE, (void *)mapping->address, mapping->asked, 0, 1);
+}
+
 bool mapping_free(const void *block) {
     struct mapping mapping;
     if (!mapping_forget(block, &mapping)) {
         return false;
     }
-    if (!os_unmap((void *)mapping.start, mapping.length)) {
-        // Out of mappings: at least its memory goes back. The address space stays used.
-        (void)os_purge((void *)mapping.start, mapping.length);
-    }
-    event_raise(EVENT_MAPPING_GONE, block, mapping.asked, 0, 1);
+    end(&mapping);
     return true;
+}
+
+// The first entry of a region at or behind *index.
+static bool find_of(const struct lucid_region *region, uint32_t *index, struct mapping *found) {
+    struct mapping_table *t = table();
+    bool known = false;
+    os_lock(&t->lock);
+    while (*index < t->capacity && !known) {
+        *found = t->entries[*index];
+        known = found->address != 0 && found->region == region;
+        *index += !known; // another may move up to where this one was
+    }
+    os_unlock(&t->lock);
+    return known;
+}
+
+// Entries move while others free theirs; a round in which none was found missed none, because
+// the lock was kept all the while.
+void mapping_free_all(const struct lucid_region *region) {
+    struct mapping found;
+    bool more = true;
+    while (more) {
+        more = false;
+        for (uint32_t index = 0; find_of(region, &index, &found);) {
+            more = mapping_free((void *)found.address);
+        }
+    }
+}
+
+uint32_t mapping_count_of(const struct lucid_region *region) {
+    const struct mapping_table *t = table();
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < t->capacity; i++) {
+        count += t->entries[i].address != 0 && t->entries[i].region == region;
+    }
+    return count;
 }
 
 // The lock is kept over the system call: a mapping that is in no table while it moves could not

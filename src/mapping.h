@@ -7,8 +7,9 @@
 
 #include "layout.h"
 
-// A block of at least `size` zeroed bytes at a multiple of `alignment`. NULL: no memory.
-void *mapping_new(size_t size, size_t alignment);
+// A block of at least `size` zeroed bytes at a multiple of `alignment`, for a region or for none
+// (NULL). NULL: no memory.
+void *mapping_new(size_t size, size_t alignment, struct lucid_region *region);
 
 // Looks an address up. False: it is not the start of a mapping.
 bool mapping_find(const void *block, struct mapping *found);
@@ -19,6 +20,12 @@ bool mapping_free(const void *block);
 // Makes a mapping hold `size` bytes, moving it if needed. Returns its address, NULL if that is
 // not possible; the block is then as it was.
 void *mapping_resize(const void *block, size_t size);
+
+// Ends all mappings of a region. pre: none is made for it meanwhile.
+void mapping_free_all(const struct lucid_region *region);
+
+// How many mappings a region has, counted anew.
+uint32_t mapping_count_of(const struct lucid_region *region);
 
 // For who makes mappings of another shape (fence.h): puts one into the table, false: no memory;
 // takes the one of a block out, false: there is none.

@@ -8,6 +8,7 @@ _Static_assert(offsetof(struct heap, counters) - offsetof(struct heap, flush_cla
                "where a flush under way is written down");
 
 #define HEAPS_MAX 1000000u // longer registries are loops
+#define REGIONS_MAX 10000000u
 #define UNITS_MAX ((uint64_t)1 << 33)
 
 static bool damaged(struct reader *reader, const char *what, uint64_t value) {
@@ -51,6 +52,10 @@ static bool check_description(struct reader *reader) {
         {"run_birth", d->run_birth, 4, d->size_run},
         {"run_dirty", d->run_dirty, 4, d->size_run},
         {"run_free", d->run_free, SPAN_WORDS * 8, d->size_run},
+        {"run_region", d->run_region, 8, d->size_run},
+        {"region_state", d->region_state, 4, d->size_region},
+        {"region_name", d->region_name, REGION_NAME_ROOM, d->size_region},
+        {"region_next", d->region_next, 8, d->size_region},
         {"heap_slots", d->heap_slots, CLASS_COUNT * 8, d->size_heap},
         {"heap_capacity", d->heap_capacity, CLASS_COUNT * 2, d->size_heap},
         {"heap_held", d->heap_held, CLASS_COUNT * 4, d->size_heap},
@@ -271,6 +276,8 @@ bool reader_run_at(struct reader *reader, uint64_t head, struct reader_run *run)
     run->birth = field32(record, d->run_birth);
     run->dirty = field32(record, d->run_dirty);
     run->asked = run->kind == RUN_LARGE ? field64(record, d->run_size) : 0;
+    bool may_have_one = run->kind == RUN_LARGE || run->kind == RUN_SPAN;
+    run->region = may_have_one ? field64(record, d->run_region) : 0;
     bool sound = sound_kind(run->kind) && run->units > 0 &&
                  run->units <= reader_top(reader) - head &&
                  (run->kind != RUN_SPAN || read_span(reader, record, run));
@@ -331,6 +338,40 @@ bool reader_next_heap(struct reader *reader, struct reader_heap *heap) {
     heap->index++;
     return heap_at(reader, heap->next, heap);
 }
+
+// ---- regions ------------------------------------------------------------------------------------
+
+static bool region_at(struct reader *reader, uint64_t address, struct reader_region *region) {
+    const struct layout_description *d = &reader->fixed.layout;
+    reader->fault = READER_FINE;
+    if (address == 0) {
+        return false;
+    }
+    if (address < reader->fixed.meta_start || address > reader->fixed.meta_end - d->size_region) {
+        return damaged(reader, "address of a region", address);
+    }
+    if (region->index > reader->live.regions.count || region->index > REGIONS_MAX) {
+        return damaged(reader, "registry of regions: more than the count of", region->index);
+    }
+    region->address = address;
+    bool read = fetch(reader, address + d->region_state, &region->state, sizeof(region->state)) &&
+                fetch(reader, address + d->region_name, region->name, sizeof(region->name)) &&
+                fetch(reader, address + d->region_next, &region->next, sizeof(region->next));
+    region->name[sizeof(region->name) - 1] = 0;
+    return read;
+}
+
+bool reader_first_region(struct reader *reader, struct reader_region *region) {
+    region->index = 0;
+    return region_at(reader, (uint64_t)(uintptr_t)reader->live.regions.first, region);
+}
+
+bool reader_next_region(struct reader *reader, struct reader_region *region) {
+    region->index++;
+    return region_at(reader, region->next, region);
+}
+
+// ---- bins ---------------------------------------------------------------------------------------
 
 bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned class,
                 struct reader_bin *bin) {

@@ -53,6 +53,7 @@ struct reader_run {
     uint32_t block_size;
     uint32_t blocks;
     uint32_t carved;
+    uint64_t region; // span, large: address of the region it belongs to, or 0
     uint64_t free[SPAN_WORDS];
 };
 
@@ -65,6 +66,15 @@ struct reader_heap {
     // them may be free already, or another thread's by now.
     uint32_t flush_class;
     uint32_t flush_count;
+    uint64_t next;
+};
+
+// A heap of the program's own.
+struct reader_region {
+    uint64_t address;
+    uint32_t state; // enum region_state
+    uint32_t index; // in the registry
+    char name[REGION_NAME_ROOM];
     uint64_t next;
 };
 
@@ -100,6 +110,10 @@ bool reader_shape(struct reader *reader, uint64_t unit, uint64_t *shape);
 // The registry of heaps: the first one and the one behind `heap`. False as above.
 bool reader_first_heap(struct reader *reader, struct reader_heap *heap);
 bool reader_next_heap(struct reader *reader, struct reader_heap *heap);
+
+// The registry of regions, in the same way.
+bool reader_first_region(struct reader *reader, struct reader_region *region);
+bool reader_next_region(struct reader *reader, struct reader_region *region);
 
 // The bin of a class, 1 <= class < CLASS_COUNT. Its numbers are consistent, or it is a fault.
 bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned class,

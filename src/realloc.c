@@ -21,7 +21,7 @@ static bool stays(const struct block *block, size_t size) {
 // Where the block of that size is without a copy; NULL: it takes one. Hardened mode moves blocks
 // whenever it can: the old address is useless then.
 static void *without_copy(void *pointer, const struct block *block, size_t size) {
-    if (harden_on() && block->kind != BLOCK_LARGE) {
+    if (harden_on() && block->kind != BLOCK_LARGE && block->region == NULL) {
         bool same = block->kind == BLOCK_SMALL ? harden_resize(pointer, block->class, size)
                                                : size == block->size;
         return same ? pointer : NULL;
@@ -36,7 +36,8 @@ static void *without_copy(void *pointer, const struct block *block, size_t size)
 }
 
 static void *move(void *pointer, const struct block *block, size_t size) {
-    void *copy = alloc_fast(size);
+    void *copy = likely(block->region == NULL) ? alloc_fast(size)
+                                               : alloc_in(block->region, BLOCK_ALIGN, size, false);
     if (copy == NULL) {
         return NULL; // errno is ENOMEM; the old block is as it was
     }

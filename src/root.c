@@ -41,6 +41,11 @@ struct lucid_root root = {
                     .class_linear_count = CLASS_LINEAR_COUNT,
                     .unit_shift = UNIT_SHIFT,
                     .pointer_size = sizeof(void *),
+                    .size_region = sizeof(struct lucid_region),
+                    .run_region = offsetof(struct run, region),
+                    .region_state = offsetof(struct lucid_region, state),
+                    .region_name = offsetof(struct lucid_region, name),
+                    .region_next = offsetof(struct lucid_region, next),
                 },
         },
     .live =

@@ -76,7 +76,7 @@ static void free_words_clear(struct run *span, unsigned blocks) {
     }
 }
 
-static uint32_t span_create(unsigned class) {
+uint32_t span_new_for(unsigned class, struct lucid_region *region) {
     const struct sizeclass *row = &sizeclass_table[class];
     uint32_t head = arena_take(row->units, UNIT_SIZE, RUN_BUSY, false);
     if (head == 0) {
@@ -88,9 +88,10 @@ static uint32_t span_create(unsigned class) {
     span->class = (uint16_t) class;
     span->size = 0;
     span->birth = 0; // nobody asks for a span's age, and the clock costs
+    span->region = region;
     atomic_store_explicit(&span->state, span_state(SPAN_HELD, row->blocks), memory_order_relaxed);
     run_store(head, RUN_SPAN, row->units);
-    for (uint32_t i = 0; i < row->units; i++) {
+    for (uint32_t i = 0; region == NULL && i < row->units; i++) {
         root.fixed.units[head + i].bin = (uint16_t)(class * sizeof(struct bin));
     }
     (void)__atomic_fetch_add(&list_of(class)->spans, 1, __ATOMIC_RELAXED);
@@ -98,8 +99,8 @@ static uint32_t span_create(unsigned class) {
     return head;
 }
 
-// pre: held, not listed, count == blocks: nothing of it is out.
-static void span_destroy(uint32_t head) {
+// pre: held, not listed; nothing of it is out, or nobody will ever look at it again.
+void span_end(uint32_t head) {
     struct run *span = run_at(head);
     const struct sizeclass *row = &sizeclass_table[span->class];
     span_check(head);
@@ -112,6 +113,10 @@ static void span_destroy(uint32_t head) {
         os_purge((void *)unit_address(head), row->units * UNIT_SIZE)) {
         dirty = 0; // another class may have these addresses only after the kernel had them
         span->dirty = 0;
+    }
+    if (span->region != NULL) {
+        run_store(head, RUN_BUSY, row->units); // whose it is, the child of a fork need not ask
+        span->region = NULL;
     }
     // What was dirty when the span was made may still be so beyond what it carved.
     arena_give(head, span->dirty > 0 ? row->units : dirty);
@@ -136,7 +141,7 @@ static uint32_t listed_to_held(unsigned class) {
 
 uint32_t span_acquire(unsigned class) {
     uint32_t head = listed_to_held(class);
-    return head != 0 ? head : span_create(class);
+    return head != 0 ? head : span_new_for(class, NULL);
 }
 
 // Returns false when the span became empty while it was being listed; it is then still held.
@@ -175,7 +180,7 @@ static inline void release(uint32_t head, bool last) {
         if (state & SPAN_LISTED) { // a giver found a listed span empty
             claimed_off_list(head);
         } else if (span_count(state) == (int32_t)blocks_of(span)) {
-            span_destroy(head);
+            span_end(head);
             return;
         } else if (span_count(state) <= 0) {
             if (span_held_to_full(&span->state)) {
@@ -432,6 +437,10 @@ void span_after_fork(void) {
             struct run *span = run_at(head);
             atomic_store(&span->state, span_state(SPAN_HELD, count_free(span)));
             list_of(span->class)->spans++;
+            if (span->region != NULL) {
+                head = next;
+                continue;
+            }
             span_release(head);
             // An empty span has become part of a free run, perhaps with what followed it.
             while (next < top && run_load(next) == 0) {

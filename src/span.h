@@ -5,6 +5,12 @@
 
 #include "layout.h"
 
+// A new span of the class for a region, held by it for good. 0: no memory. Not linked anywhere.
+uint32_t span_new_for(unsigned class, struct lucid_region *region);
+
+// Gives the units of a region's span back, whatever blocks are out.
+void span_end(uint32_t head);
+
 // Takes a held span of the class: a listed one, else a new one. Returns its head, or 0 when
 // there is no memory.
 uint32_t span_acquire(unsigned class);

@@ -141,7 +141,8 @@ static void check_state(uint32_t head) {
 static void check_units(uint32_t head) {
     uint64_t shape = run_load(head);
     enum run_kind kind = run_kind_of(shape);
-    uint16_t bin = kind == RUN_SPAN ? (uint16_t)(run_at(head)->class * sizeof(struct bin)) : 0;
+    bool has_bin = kind == RUN_SPAN && run_at(head)->region == NULL;
+    uint16_t bin = has_bin ? (uint16_t)(run_at(head)->class * sizeof(struct bin)) : 0;
     for (uint32_t i = 0; i < run_length_of(shape); i++) {
         struct unit unit = root.fixed.units[head + i];
         bool right = kind == RUN_SPAN || kind == RUN_LARGE ? unit.back == i

@@ -5,6 +5,7 @@
 //   subject many COUNT SIZE   COUNT live blocks
 //   subject busy THREADS MS   threads allocate, hand blocks on, verify their contents
 //   subject fork              a demo in a child of fork, whose number it prints
+//   subject heaps             two heaps of its own, one of them with blocks of all kinds
 //   subject idle              allocates nothing by itself
 //   subject damage WHAT       breaks one rule of lucid's heap from inside
 //   subject loop              allocates and frees in one thread for ever, without a word
@@ -165,6 +166,48 @@ static int forked(void) {
     return 0;
 }
 
+// ---- heaps of its own -------------------------------------------------------------------------------
+
+// The subject is not linked with lucid: it takes what it runs under.
+static void *own(const char *name) {
+    void *function = dlsym(RTLD_DEFAULT, name);
+    if (function == NULL) {
+        fprintf(stderr, "subject: there is no %s\n", name);
+        exit(64);
+    }
+    return function;
+}
+
+static int heaps(void) {
+    void *(*new_heap)(const char *) = (void *(*)(const char *))own("lucid_heap_new");
+    void *(*take)(void *, size_t) = (void *(*)(void *, size_t))own("lucid_heap_alloc");
+    void (*destroy)(void *) = (void (*)(void *))own("lucid_heap_destroy");
+    void *ended = new_heap("ended");
+    (void)keep(take(ended, 100));
+    destroy(ended);
+    void *parser = new_heap("parser");
+    void *empty = new_heap("empty");
+    char *block = NULL;
+    for (unsigned i = 0; i < 1000; i++) {
+        block = keep(take(parser, 100));
+        memset(block, 'P', 100);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        void *freed = keep(take(parser, 200));
+        free(freed);
+    }
+    char *large = keep(take(parser, 100000));
+    memset(large, 'L', 100000);
+    char *mapping = keep(take(parser, (size_t)64 << 20));
+    mapping[0] = 'M';
+    printf("ready pid=%d parser=%p empty=%p block=%p large=%p mapping=%p\n", (int)getpid(), parser,
+           empty, (void *)block, (void *)large, (void *)mapping);
+    wait_for_end();
+    destroy(parser);
+    destroy(empty);
+    return 0;
+}
+
 // ---- damage ---------------------------------------------------------------------------------------
 
 static int damage(const char *what) {
@@ -196,6 +239,8 @@ static int damage(const char *what) {
         *heap->bins[span->class].top++ = other + 8;
     } else if (strcmp(what, "unit") == 0) {
         root->fixed.units[unit].bin ^= 16;
+    } else if (strcmp(what, "owner") == 0) {
+        span->region = (struct lucid_region *)heap;
     } else if (strcmp(what, "tiling") == 0) {
         root->fixed.runs[unit].shape = 0;
     } else if (strcmp(what, "list") == 0) {
@@ -239,6 +284,9 @@ int main(int argc, char **argv) {
     }
     if (strcmp(mode, "damage") == 0 && argc == 3) {
         return damage(argv[2]);
+    }
+    if (strcmp(mode, "heaps") == 0) {
+        return heaps();
     }
     if (strcmp(mode, "loop") == 0) {
         loop();

@@ -114,6 +114,35 @@ class Reader(ReaderCase):
                 self.assertEqual(row[state], len([b for b in of_class if b["state"] == state]))
             self.assertEqual(row["blocks"], len(of_class) + row["uncarved"])
 
+    def test_own_heaps(self):
+        subject = self.start("heaps")
+        self.assertEqual(self.ask("check", subject.pid)["findings"], [])
+        rows = {row["name"]: row for row in self.ask("arena", subject.pid)["own_heaps"]}
+        self.assertEqual(set(rows), {"parser", "empty"})
+        self.assertEqual(int(rows["parser"]["heap"], 16), subject.address("parser"))
+        self.assertEqual(rows["parser"]["blocks"], 1002)
+        self.assertEqual(rows["parser"]["used_bytes"], 1000 * 112 + 114688 + (64 << 20))
+        self.assertEqual((rows["parser"]["larges"], rows["parser"]["mappings"]), (1, 1))
+        self.assertEqual((rows["empty"]["blocks"], rows["empty"]["bytes"]), (0, 0))
+        blocks, _ = self.blocks(subject.pid)
+        used = [b for b in blocks.values() if b["state"] == "used" and b["size"] == 112]
+        self.assertGreaterEqual(len(used), 1000)
+        block = self.ask("block", subject.pid, subject.facts["block"])["block"]
+        self.assertEqual((block["state"], block["size"]), ("used", 112))
+        for name in ("block", "large", "mapping"):
+            found = self.ask("block", subject.pid, subject.facts[name])["block"]
+            self.assertEqual(int(found["own_heap"], 16), subject.address("parser"), name)
+        text = self.lucid("block", subject.pid, subject.facts["large"]).stdout
+        self.assertIn(f"own heap  {subject.facts['parser']} parser", text)
+        self.assertRegex(self.lucid("arena", subject.pid).stdout, r"OWN HEAP.*\n  empty .*\n"
+                                                                  r"|OWN HEAP(.|\n)*  parser +1002")
+        stats = self.ask("stats", subject.pid)
+        self.assertEqual(stats["own_heaps"], self.ask("arena", subject.pid)["own_heaps"])
+        self.assertTrue(stats["closes"])
+        self.assertGreaterEqual(stats["resident"]["live"], 1000 * 112 + 100000)
+        self.assertIn("parser", self.lucid("stats", subject.pid).stdout)
+        self.finish(subject)
+
     def test_map_and_picture(self):
         subject = self.start("many", 20000, 100)
         cells = self.ask("map", subject.pid)
@@ -519,6 +548,7 @@ class Reader(ReaderCase):
         self.damaged("unit", "unit-entry")
         self.damaged("tiling", "tiling")
         self.damaged("list", "list-member")
+        self.damaged("owner", "own-heap")
 
     def test_damaged_root_is_named(self):
         self.refuse("check", self.start("damage", "top").pid, says=["is damaged", "top is"])

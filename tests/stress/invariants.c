@@ -18,6 +18,8 @@ struct notes {
     unsigned char *listed; // per unit: times it is on its class's list
     unsigned char *pooled; // per unit: times it is in one of the pool's trees
     unsigned char *cached; // per granule: times the block is in a bin
+    unsigned char *owned;  // per unit: times a region has the run on its list
+    unsigned char *usable; // per unit: times the span is a region's current or a usable one
     uint32_t spans[CLASS_COUNT];
     uint32_t free_units;
     uint32_t dirty_units;
@@ -82,6 +84,64 @@ static void note_lists(struct notes *notes) {
     }
 }
 
+static void note_usable(struct notes *notes, const struct lucid_region *region, unsigned class) {
+    uint32_t current = region->current[class];
+    if (current != 0) {
+        REQUIRE(current < notes->top && run_at(current)->region == region, "current %u", current);
+        notes->usable[current]++;
+    }
+    uint32_t before = 0;
+    for (uint32_t head = region->usable[class]; head != 0; head = run_at(head)->next) {
+        const struct run *span = run_at(head);
+        REQUIRE(head < notes->top && span->region == region && span->class == class,
+                "unit %u is usable for class %u of region %s", head, class, region->name);
+        REQUIRE(span->prev == before, "unit %u has %u before it, not %u", head, span->prev, before);
+        REQUIRE(notes->usable[head]++ == 0, "unit %u is usable twice", head);
+        REQUIRE(span_count(span->state) > 0 &&
+                    span_count(span->state) < (int32_t)sizeclass_table[class].blocks,
+                "span %u is usable with %d free blocks", head, span_count(span->state));
+        before = head;
+    }
+}
+
+static void note_region(struct notes *notes, const struct lucid_region *region) {
+    uint32_t before = 0;
+    REQUIRE(region->lock == 0 && region->self == (uintptr_t)region, "region %s", region->name);
+    for (uint32_t head = region->runs; head != 0; head = run_at(head)->right) {
+        REQUIRE(head < notes->top && run_at(head)->region == region, "run %u of region %s", head,
+                region->name);
+        REQUIRE(run_at(head)->left == before, "run %u of region %s", head, region->name);
+        REQUIRE(notes->owned[head]++ == 0, "run %u is on two lists", head);
+        before = head;
+    }
+    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
+        note_usable(notes, region, class);
+    }
+    REQUIRE(region->mappings == mapping_count_of(region), "region %s counts %u mappings",
+            region->name, region->mappings);
+    REQUIRE(region->state == REGION_LIVE || (region->runs == 0 && region->mappings == 0),
+            "the ended region %s has blocks", region->name);
+}
+
+static void note_regions(struct notes *notes) {
+    uint32_t count = 0;
+    uint32_t ended = 0;
+    for (const struct lucid_region *region = root.live.regions.first; region != NULL;
+         region = region->next) {
+        note_region(notes, region);
+        count++;
+        ended += region->state == REGION_FREE;
+    }
+    uint32_t idle = 0;
+    for (const struct lucid_region *region = root.live.regions.free; region != NULL;
+         region = region->next_free) {
+        REQUIRE(region->state == REGION_FREE && ++idle <= count, "ended regions");
+    }
+    REQUIRE(
+        count == root.live.regions.count && idle == root.live.regions.free_count && idle == ended,
+        "%u regions, %u counted; %u ended, %u wait", count, root.live.regions.count, ended, idle);
+}
+
 static uint32_t note_tree(struct notes *notes, uint32_t node, unsigned tree, unsigned depth) {
     if (node == 0) {
         return 0;
@@ -125,13 +185,20 @@ static void check_span(struct notes *notes, uint32_t head, uint32_t length) {
     int32_t count = span_count(span->state);
     bool held = span->state & SPAN_HELD;
     bool listed = span->state & SPAN_LISTED;
+    notes->spans[class]++;
+    if (span->region != NULL) {
+        REQUIRE(held && !listed && notes->held[head] == 0 && notes->listed[head] == 0,
+                "span %u of a region: state %x", head, span->state);
+        REQUIRE(notes->usable[head] == 1 || count == 0, "span %u: %d free blocks, usable %u times",
+                head, count, notes->usable[head]);
+        return;
+    }
     REQUIRE(notes->held[head] == held, "span %u: HELD is %d, heaps that hold it %u", head, held,
             notes->held[head]);
     REQUIRE(notes->listed[head] == listed, "span %u: LISTED is %d, on its list %u", head, listed,
             notes->listed[head]);
     REQUIRE(held || (listed ? count > 0 && count < row->blocks : count == 0),
             "span %u: state %x at rest", head, span->state);
-    notes->spans[class]++;
 }
 
 static void check_units(uint32_t head, uint32_t length, unsigned class) {
@@ -168,9 +235,12 @@ static void check_runs(struct notes *notes) {
         uint32_t length = run_length_of(run_load(head));
         enum run_kind kind = run_kind_of(run_load(head));
         REQUIRE(length > 0 && length <= notes->top - head, "run %u has %u units", head, length);
+        bool owned = (kind == RUN_SPAN || kind == RUN_LARGE) && run_at(head)->region != NULL;
+        REQUIRE(notes->owned[head] == owned, "run %u: of a region %d, on a list %u times", head,
+                owned, notes->owned[head]);
         if (kind == RUN_SPAN) {
             check_span(notes, head, length);
-            check_units(head, length, run_at(head)->class);
+            check_units(head, length, owned ? 0 : run_at(head)->class);
         } else if (kind == RUN_LARGE) {
             check_units(head, length, 0);
             uint64_t size = run_at(head)->size;
@@ -241,10 +311,15 @@ void invariants_check(bool forked) {
     notes->held = calloc(units, 1);
     notes->listed = calloc(units, 1);
     notes->pooled = calloc(units, 1);
+    notes->owned = calloc(units, 1);
+    notes->usable = calloc(units, 1);
     notes->cached = calloc(units, UNIT_SIZE / BLOCK_ALIGN);
-    REQUIRE(notes->held && notes->listed && notes->pooled && notes->cached, "no memory");
+    REQUIRE(notes->owned && notes->usable && notes->held && notes->listed && notes->pooled &&
+                notes->cached,
+            "no memory");
     note_heaps(notes);
     note_lists(notes);
+    note_regions(notes);
     for (unsigned tree = 0; tree < POOL_TREES; tree++) {
         (void)note_tree(notes, root.live.pool.tree[tree], tree, 0);
     }
@@ -254,6 +329,8 @@ void invariants_check(bool forked) {
     free(notes->held);
     free(notes->listed);
     free(notes->pooled);
+    free(notes->owned);
+    free(notes->usable);
     free(notes->cached);
     free(notes);
     helper_resume();

@@ -1,6 +1,7 @@
 // lucid arena: the arena's numbers and the threads' heaps.
 #include "commands.h"
 #include "glibc/glibc.h"
+#include "ownheaps.h"
 #include "session.h"
 #include "tally.h"
 #include "util/human.h"
@@ -117,7 +118,8 @@ static void json_threads(struct json *json, const struct snapshot *snapshot) {
     json_close_array(json);
 }
 
-static void print_json(const struct session *session, const struct tally *tally) {
+static void print_json(const struct session *session, const struct tally *tally,
+                       const struct own_heaps *heaps) {
     const struct snapshot *snapshot = session->snapshot;
     const struct reader *reader = &snapshot->reader;
     struct json json;
@@ -148,22 +150,27 @@ static void print_json(const struct session *session, const struct tally *tally)
     json_number(&json, "table_bytes", meta_bytes(reader));
     json_close_object(&json);
     json_threads(&json, snapshot);
+    own_heaps_json(heaps, &json);
     json_close_object(&json);
 }
 
 static int show_arena(struct session *session) {
     struct tally tally;
-    if (!tally_heap(&tally, session->snapshot)) {
+    struct own_heaps heaps = {.count = 0};
+    if (!tally_heap(&tally, session->snapshot) || !own_heaps_take(&heaps, session->snapshot)) {
         snapshot_say_fault(session->snapshot);
+        own_heaps_free(&heaps);
         return EXIT_UNREADABLE;
     }
     if (session->cli.json) {
-        print_json(session, &tally);
+        print_json(session, &tally, &heaps);
     } else {
         session_print_head(session, &out_standard);
         print_numbers(session->snapshot, &tally);
         print_threads(session->snapshot);
+        own_heaps_print(&heaps, &out_standard);
     }
+    own_heaps_free(&heaps);
     return EXIT_FINE;
 }
 

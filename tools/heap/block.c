@@ -1,6 +1,7 @@
 // lucid block: the block that owns an address, its neighbours, its contents, who points to it.
 #include "commands.h"
 #include "glibc/glibc.h"
+#include "ownheaps.h"
 #include "rows.h"
 #include "scan.h"
 #include "session.h"
@@ -27,6 +28,7 @@ struct inquiry {
     size_t found_count;
     size_t found_capacity;
     uint64_t found_hidden;
+    char own_heap[REGION_NAME_ROOM]; // name of the one the block belongs to
 };
 
 static bool take_option(int option, const char *value, void *context) {
@@ -106,6 +108,17 @@ static const char *page_text(const struct target *target, uint64_t address) {
                                          : "not resident";
 }
 
+static void name_own_heap(struct inquiry *inquiry) {
+    struct own_heaps heaps;
+    if (inquiry->row.own_heap != 0 && own_heaps_take(&heaps, inquiry->session.snapshot)) {
+        const struct own_heap *heap = own_heaps_at(&heaps, inquiry->row.own_heap);
+        if (heap != NULL) {
+            memcpy(inquiry->own_heap, heap->name, sizeof(inquiry->own_heap));
+        }
+        own_heaps_free(&heaps);
+    }
+}
+
 static size_t read_contents(const struct inquiry *inquiry, uint64_t start, unsigned char *to,
                             size_t length) {
     const struct view *view = &inquiry->session.target.view;
@@ -137,6 +150,9 @@ static void print_what(const struct inquiry *inquiry) {
     }
     if (row->heap != NULL) {
         out_format(out, "  bin       of thread %d %s\n", (int)row->heap->tid, row->heap->name);
+    }
+    if (row->own_heap != 0) {
+        out_format(out, "  own heap  0x%llx %s\n", ull(row->own_heap), inquiry->own_heap);
     }
     out_format(out, "  page      0x%llx %s\n",
                ull(inquiry->address / inquiry->session.target.page_size *
@@ -213,6 +229,9 @@ static void json_row(struct json *json, const char *key, const struct row *row) 
     if (row->heap != NULL) {
         json_number(json, "thread", (uint64_t)row->heap->tid);
     }
+    if (row->own_heap != 0) {
+        json_address(json, "own_heap", row->own_heap);
+    }
     if (row->moved) {
         json_bool(json, "moved", true);
     }
@@ -264,6 +283,7 @@ static int show_block(struct inquiry *inquiry) {
                                    : "memory that is not lucid's");
         return EXIT_FINDING;
     }
+    name_own_heap(inquiry);
     collect_rows(inquiry);
     if (inquiry->references) {
         find_references(inquiry);

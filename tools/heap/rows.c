@@ -60,6 +60,7 @@ static void span_row(struct rows *rows, struct row *row) {
     row->class = span->class;
     row->index = rows->index;
     row->birth = span->birth;
+    row->own_heap = span->region;
     if (rows->index < span->carved) {
         row->kind = ROW_SMALL;
         row->address = span->start + (uint64_t)rows->index * span->block_size;
@@ -92,6 +93,7 @@ static void run_row(struct rows *rows, struct row *row) {
     row->size = rows->run.end - rows->run.start;
     row->asked = rows->run.asked;
     row->birth = rows->run.birth;
+    row->own_heap = rows->run.region;
     row->state = row->kind == ROW_LARGE ? BLOCK_IS_USED : BLOCK_IS_FREE;
     leave_run(rows);
 }
@@ -102,6 +104,7 @@ static void mapping_row(struct rows *rows, struct row *row) {
     row->address = mapping->address;
     row->size = mapping->size;
     row->asked = mapping->asked;
+    row->own_heap = (uint64_t)(uintptr_t)mapping->region;
 }
 
 static void top_row(struct rows *rows, struct row *row) {

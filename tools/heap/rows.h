@@ -27,6 +27,7 @@ struct row {
     uint32_t blocks; // ROW_UNCARVED: how many
     uint32_t birth;
     const struct snapshot_heap *heap; // of a cached block
+    uint64_t own_heap;                // address of the program's own heap it belongs to, or 0
 };
 
 // A cursor over the rows.

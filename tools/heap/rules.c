@@ -103,7 +103,8 @@ static void check_count(struct findings *findings, const struct snapshot *snapsh
 
 static void check_units(struct findings *findings, const struct snapshot *snapshot,
                         const struct reader_run *run) {
-    uint16_t bin = run->kind == RUN_SPAN ? (uint16_t)(run->class * sizeof(struct bin)) : 0;
+    bool has_bin = run->kind == RUN_SPAN && run->region == 0;
+    uint16_t bin = has_bin ? (uint16_t)(run->class * sizeof(struct bin)) : 0;
     for (uint64_t i = 0; i < run->units; i++) {
         const struct unit *unit = &snapshot->units[run->head + i];
         if (unit->bin != bin || unit->back != i) {

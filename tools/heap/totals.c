@@ -1,5 +1,6 @@
 // Rules about lists, counters, threads and mappings.
 #include "check.h"
+#include "ownheaps.h"
 #include "spanstate.h"
 #include "util/memory.h"
 
@@ -226,4 +227,5 @@ void check_snapshot(struct findings *findings, struct snapshot *snapshot) {
     check_lists(findings, snapshot);
     check_totals(findings, snapshot);
     check_mappings(findings, snapshot);
+    check_own_heaps(findings, snapshot);
 }

@@ -1,5 +1,6 @@
 // lucid stats: every resident byte of a process, and the sum against what the kernel counts.
 #include "commands.h"
+#include "heap/ownheaps.h"
 #include "ledger.h"
 #include "openmetrics.h"
 #include "util/human.h"
@@ -9,6 +10,7 @@
 struct stats {
     struct session session;
     struct ledger ledger;
+    struct own_heaps own_heaps;
     bool openmetrics;
 };
 
@@ -123,6 +125,7 @@ static void print_text(const struct stats *stats) {
         out_text(&out_standard, "  the kernel's own count cannot be read here\n");
     }
     print_beside(ledger);
+    own_heaps_print(&stats->own_heaps, &out_standard);
 }
 
 static void json_classes(struct json *json, const struct stats *stats) {
@@ -210,6 +213,7 @@ static void print_json(const struct stats *stats) {
     json_blocks(&json, &stats->ledger);
     json_classes(&json, stats);
     json_threads(&json, stats);
+    own_heaps_json(&stats->own_heaps, &json);
     json_close_object(&json);
 }
 
@@ -229,6 +233,11 @@ static int show(struct stats *stats) {
     if (!ledger_take(&stats->ledger, &stats->session, false)) {
         return EXIT_UNREADABLE;
     }
+    if (!own_heaps_take(&stats->own_heaps, stats->session.snapshot)) {
+        snapshot_say_fault(stats->session.snapshot);
+        own_heaps_free(&stats->own_heaps);
+        return EXIT_UNREADABLE;
+    }
     if (stats->openmetrics) {
         openmetrics_write(&out_standard, &stats->session, &stats->ledger);
     } else if (stats->session.cli.json) {
@@ -236,6 +245,7 @@ static int show(struct stats *stats) {
     } else {
         print_text(stats);
     }
+    own_heaps_free(&stats->own_heaps);
     return ledger_closes(&stats->ledger) ? EXIT_FINE : EXIT_FINDING;
 }
 
