@@ -15,6 +15,8 @@ int cmd_check(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_tour(int argc, char **argv);
 int cmd_heap(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_frag(int argc, char **argv);
 int cmd_layout(int argc, char **argv);
 int cmd_options(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
@@ -32,6 +34,8 @@ static const struct command commands[] = {
     {"run", "run a program under lucid", cmd_run},
     {"layout", "show a process's address space and its program break", cmd_layout},
     {"stats", "tell what every resident byte is there for", cmd_stats},
+    {"explain", "say in words what holds memory, and what would return it", cmd_explain},
+    {"frag", "find pages that a few blocks keep in memory", cmd_frag},
     {"heap", "list the blocks of a heap", cmd_heap},
     {"tour", "show step by step what malloc does", cmd_tour},
     {"map", "draw a heap", cmd_map},

@@ -78,6 +78,9 @@ bool ledger_take_pages(struct ledger *ledger, struct session *session, struct re
 int64_t ledger_residue(const struct ledger *ledger);
 bool ledger_closes(const struct ledger *ledger);
 
+// The parts, their sum and what stands beside them, as members of the object that is open.
+void ledger_json_parts(struct json *json, const struct ledger *ledger);
+
 // Fills one entry for each page of a span; `pages` has room for all. Returns how many there are.
 size_t ledger_span_use(const struct snapshot *snapshot, const struct reader_run *span,
                        struct page_use **pages, size_t *room);

@@ -164,30 +164,6 @@ static void json_threads(struct json *json, const struct stats *stats) {
     json_close_array(json);
 }
 
-static void json_parts(struct json *json, const struct ledger *ledger) {
-    json_open_object(json, "resident");
-    for (unsigned i = 0; i < PART_COUNT; i++) {
-        json_number(json, part_names[i], ledger->part[i]);
-    }
-    json_close_object(json);
-    json_number(json, "sum", ledger->sum);
-    json_bool(json, "estimated", ledger->estimated);
-    if (ledger->counted) {
-        json_number(json, "smaps", ledger->total);
-        json_signed(json, "residue", ledger_residue(ledger));
-    } else {
-        json_null(json, "smaps");
-        json_null(json, "residue");
-    }
-    json_bool(json, "closes", ledger_closes(ledger));
-    json_number(json, "swapped", ledger->swapped);
-    json_number(json, "huge", ledger->huge);
-    json_number(json, "zeros", ledger->zeros);
-    json_number(json, "untouched", ledger->untouched);
-    json_number(json, "quarantined", ledger->quarantined);
-    json_number(json, "moved", ledger->moved + ledger->grown);
-}
-
 static void json_blocks(struct json *json, const struct ledger *ledger) {
     json_open_object(json, "blocks");
     json_number(json, "small", ledger->small_blocks);
@@ -209,7 +185,7 @@ static void print_json(const struct stats *stats) {
     struct json json;
     json_start(&json, &out_standard);
     session_json_head(&stats->session, &json, "stats");
-    json_parts(&json, &stats->ledger);
+    ledger_json_parts(&json, &stats->ledger);
     json_blocks(&json, &stats->ledger);
     json_classes(&json, stats);
     json_threads(&json, stats);
