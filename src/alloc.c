@@ -51,7 +51,8 @@ static inline void *pop_medium(size_t size) {
     return block;
 }
 
-// The canary needs room of its own. Without mappings left, a large block goes without a fence.
+// The canary needs room of its own. Without mappings left, a large block goes without a fence: in the
+// arena, because a mapping without one would be taken for one that has it.
 static COLD void *hardened_new(size_t size, size_t alignment, bool zero) {
     unsigned class = 0;
     if (size <= SMALL_MAX - CANARY_BYTES) {
@@ -61,7 +62,7 @@ static COLD void *hardened_new(size_t size, size_t alignment, bool zero) {
     void *block = class != 0 ? harden_new(heap_get(), class, size)
                              : fence_new(size == 0 ? 1 : size, alignment);
     if (block == NULL && class == 0) {
-        block = large_new(size == 0 ? 1 : size, alignment, zero, NULL);
+        block = large_new_run(size == 0 ? 1 : size, alignment, zero, NULL);
     }
     if (block != NULL) {
         event_raise(EVENT_ALLOC, block, size, class, 1);

@@ -85,7 +85,7 @@ static uintptr_t reserve_fenced(size_t inside, size_t alignment) {
     return low;
 }
 
-void *fence_new(size_t size, size_t alignment) {
+static void *fence_try(size_t size, size_t alignment) {
     size_t inside = align_up(size, root.fixed.page_size);
     uintptr_t start = size <= PTRDIFF_MAX / 2 ? reserve_fenced(inside, alignment) : 0;
     if (start == 0) {
@@ -134,6 +134,29 @@ static bool keep(const struct mapping *mapping, struct mapping *oldest) {
 // A freed one whose time is over. If the kernel cannot split the mapping, the addresses stay.
 static void let_go(const struct mapping *mapping) {
     (void)unmap_fenced(mapping);
+}
+
+// False: no freed block's addresses are kept.
+static bool give_up_oldest(void) {
+    struct mapping oldest = {.address = 0};
+    os_lock(&kept.lock);
+    if (kept.count > 0) {
+        oldest = forget_oldest();
+    }
+    os_unlock(&kept.lock);
+    if (oldest.address != 0) {
+        let_go(&oldest);
+    }
+    return oldest.address != 0;
+}
+
+// Where addresses or mappings run out, those of freed blocks serve.
+void *fence_new(size_t size, size_t alignment) {
+    void *block = fence_try(size, alignment);
+    while (block == NULL && size <= KEPT_BYTES_MAX && give_up_oldest()) {
+        block = fence_try(size, alignment);
+    }
+    return block;
 }
 
 void fence_free(void *block, const char *function) {

@@ -42,14 +42,16 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
     return (void *)unit_address(head);
 }
 
+void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
+    bool fits = size <= mapping_threshold() && alignment <= mapping_threshold();
+    return fits ? run_new(size, alignment, zero, region) : NULL;
+}
+
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
-    void *block = NULL;
     if (size > PTRDIFF_MAX) {
         return NULL;
     }
-    if (size <= mapping_threshold() && alignment <= mapping_threshold()) {
-        block = run_new(size, alignment, zero, region);
-    }
+    void *block = large_new_run(size, alignment, zero, region);
     return block != NULL ? block : mapping_new(size, alignment, region);
 }
 

@@ -8,6 +8,9 @@
 // are zero. `region`: that it is to belong to, or NULL. NULL: no memory. pre: size > 0.
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
+// The same in the arena, where a mapping will not do. NULL: no memory, or too large for the arena.
+void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region);
+
 // Gives a large block or a mapping back. pre: `block` came from block_of(pointer).
 void large_free(void *pointer, const struct block *block, const char *function);
 
