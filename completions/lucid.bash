@@ -43,6 +43,12 @@ _lucid_argument()
 {
     case $1 in
         run | bench | tour) mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
+        ctl)
+            local words=(/proc/[0-9]*)
+            words=("${words[@]#/proc/}")
+            [ "$COMP_CWORD" -eq 2 ] || words=(purge trim stats options set)
+            mapfile -t COMPREPLY < <(compgen -W "${words[*]}" -- "$2")
+            ;;
         *)
             local processes=(/proc/[0-9]*)
             mapfile -t COMPREPLY < <(

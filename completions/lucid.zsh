@@ -31,6 +31,13 @@ _lucid() {
         case $command in
             (run|bench|tour) _command_names -e ;;
             (verify) _pids ;;
+            (ctl)
+                if (( CURRENT == 3 )); then
+                    _pids
+                else
+                    _values action purge trim stats options set
+                fi
+                ;;
             (*) _alternative 'processes:process:_pids' 'files:core:_files' ;;
         esac
     fi

@@ -1,5 +1,6 @@
 #include "helper.h"
 
+#include "answer.h"
 #include "forkwatch.h"
 #include "meta.h"
 #include "options.h"
@@ -48,7 +49,10 @@ static void rest(void) {
     uint32_t look = age / 2 < LOOK_MS_MAX ? age / 2 : LOOK_MS_MAX;
     look = look > age / 8 ? look : age / 8;
     look = look > LOOK_MS_MIN ? look : LOOK_MS_MIN;
-    os_wait_while(&giving()->paused, 0, look);
+    if (!answer_is_awaited()) {
+        os_wait_while(&giving()->paused, 0, look);
+    }
+    answer_all();
 }
 
 static bool was_refused_lately(void) {
@@ -64,6 +68,9 @@ static bool is_worth_staying(void) {
 // One look at the heap. False: there is nothing left to wait for.
 static bool look(void) {
     struct giving *g = giving();
+    if (!root.live.options.value[OPTION_PURGE]) {
+        return false; // it is here for a request only
+    }
     uint32_t trim = atomic_exchange(&g->trim, 0);
     if (trim != 0 && !trim_aged(g->age) && trim < TRIM_LOOKS) {
         uint32_t nobody_asked = 0; // some are too young; those that never settle are in use
@@ -94,6 +101,18 @@ static void work(void) {
         }
         atomic_store(&g->phase, HELPER_WORKS); // it was asked again
         last_look = false;
+    }
+}
+
+void helper_prepare(void) {
+    struct giving *g = giving();
+    os_lock(&g->lock);
+    if (g->stack == NULL) {
+        g->stack = meta_take_for_good(STACK_BYTES);
+    }
+    os_unlock(&g->lock);
+    if (root.live.fork_page == NULL) {
+        fork_watch();
     }
 }
 
@@ -148,7 +167,8 @@ static bool start_locked(void) {
     return false;
 }
 
-bool helper_call(void) {
+// `anyway`: also when there could be no helper a moment ago.
+static bool call(bool anyway) {
     struct giving *g = giving();
     uint32_t phase = atomic_load_explicit(&g->phase, memory_order_acquire);
     if (phase == HELPER_WANTED) {
@@ -160,7 +180,7 @@ bool helper_call(void) {
     if (atomic_load(&g->paused) != 0) {
         return true;
     }
-    if (!root.live.options.value[OPTION_HELPER] || was_refused_lately()) {
+    if (!root.live.options.value[OPTION_HELPER] || (!anyway && was_refused_lately())) {
         return false;
     }
     if (!os_try_lock(&g->lock)) {
@@ -169,6 +189,16 @@ bool helper_call(void) {
     bool started = start_locked();
     os_unlock(&g->lock);
     return started;
+}
+
+bool helper_call(void) {
+    return call(false);
+}
+
+bool helper_call_now(void) {
+    bool there = call(true);
+    os_wake(&giving()->paused); // it sleeps on this word
+    return there;
 }
 
 void helper_pause(void) {
@@ -190,4 +220,5 @@ void helper_after_fork(void) {
     atomic_store(&g->phase, HELPER_NONE);
     atomic_store(&g->tid, 0);
     atomic_store(&g->paused, 0);
+    answer_after_fork();
 }

@@ -5,6 +5,7 @@
 #include "fork.h"
 #include "harden.h"
 #include "heap.h"
+#include "nudge.h"
 #include "options.h"
 #include "os/os.h"
 #include "settings.h"
@@ -63,7 +64,11 @@ __attribute__((destructor)) static void at_exit(void) {
 
 COLD bool init_slow(void) {
     os_lock(&root.live.init_lock);
-    bool ready = atomic_load(&root.live.ready) != 0 || init_locked();
+    bool before = atomic_load(&root.live.ready) != 0;
+    bool ready = before || init_locked();
     os_unlock(&root.live.init_lock);
+    if (ready && !before && root.live.options.value[OPTION_CTL]) {
+        nudge_begin(); // without the lock: it may call malloc
+    }
     return ready;
 }

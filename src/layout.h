@@ -348,6 +348,42 @@ struct giving {
     _Atomic uint64_t trimmed_bytes; // free pages of spans given back
 };
 
+// A wish from outside (answer.h; `lucid ctl` is who asks). The asker writes everything up to
+// `value`, then `state` = ASKED, and makes the process look by a signal. The answer comes the same
+// way round: what was done, `answered` = `id`, then `state` = ANSWERED.
+enum request_state {
+    REQUEST_CLOSED = 0, // the option `ctl` is off: nobody looks here
+    REQUEST_OPEN = 1,
+    REQUEST_ASKED = 2,
+    REQUEST_WORKS = 3,
+    REQUEST_ANSWERED = 4, // as good as open
+};
+
+enum request_action { REQUEST_PURGE = 1, REQUEST_TRIM = 2, REQUEST_SET = 3 };
+
+enum request_result {
+    RESULT_DONE = 0,
+    RESULT_UNKNOWN = 1,   // no such action or option
+    RESULT_NO_VALUE = 2,  // out of the option's range
+    RESULT_FIXED = 3,     // the option is read at the start only
+    RESULT_NO_HELPER = 4, // there can be no helper in this process
+};
+
+struct request {
+    _Atomic uint32_t state; // enum request_state
+    uint32_t signal;        // that makes the process look
+    uint64_t id;            // chosen by the asker
+    uint32_t action;        // enum request_action
+    uint32_t option;        // REQUEST_SET: enum option
+    uint64_t value;
+    uint64_t answered; // `id` of the request that was answered last
+    uint32_t result;   // enum request_result
+    uint32_t reserved;
+    uint64_t pool_bytes; // free runs that were given back
+    uint64_t span_bytes; // free pages inside spans that were given back
+    uint64_t nudges;     // signals that came
+};
+
 struct root_live {
     _Atomic uint64_t reach; // BLOCK_ALIGN-byte granules from base to the end of the arena
     _Atomic uint64_t top;   // first unit that no run has used yet
@@ -381,6 +417,7 @@ struct root_live {
     struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
     struct giving giving;
     struct region_table regions;
+    struct request request;
 };
 
 struct lucid_root {

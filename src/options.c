@@ -24,6 +24,8 @@ const struct option_row option_table[OPTION_COUNT] = {
          "a thread may come for a second to give memory back while the program is idle"},
     [OPTION_GUARD] = {"guard", OPTION_RATE, AT_START, 0, 0, 1000000000,
                       "one in so many blocks lies between inaccessible pages; 0: none"},
+    [OPTION_CTL] = {"ctl", OPTION_BOOL, AT_START, 0, 0, 1,
+                    "let `lucid ctl` give memory back and set options in this process"},
 };
 
 _Static_assert(OPTION_COUNT <= OPTION_ROOM, "the layout has room for every option");
@@ -194,7 +196,7 @@ const char *option_source_name(enum option_source source) {
     static const char *const names[] = {
         [SOURCE_DEFAULT] = "default",      [SOURCE_ENVIRONMENT] = "LUCID_OPTIONS",
         [SOURCE_PROGRAM] = "program",      [SOURCE_FILE] = OPTIONS_FILE,
-        [SOURCE_SYMBOL] = "lucid_options",
+        [SOURCE_SYMBOL] = "lucid_options", [SOURCE_CTL] = "lucid ctl",
     };
     return (unsigned)source < sizeof(names) / sizeof(names[0]) ? names[source] : "unknown";
 }

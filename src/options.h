@@ -19,6 +19,7 @@ enum option {
     OPTION_QUARANTINE,
     OPTION_HELPER,
     OPTION_GUARD,
+    OPTION_CTL,
     OPTION_COUNT,
 };
 
@@ -33,6 +34,7 @@ enum option_source {
     SOURCE_PROGRAM = 2, // mallopt or lucid_option_set
     SOURCE_FILE = 3,
     SOURCE_SYMBOL = 4, // the program's own lucid_options
+    SOURCE_CTL = 5,    // lucid ctl, while the program ran
 };
 
 struct option_row {

@@ -16,9 +16,11 @@ static uint32_t blocks_of(const struct run *span) {
 }
 
 // Does this thread alone change spans? The helper does too, and the C library does not know it.
+// Where a signal can start the helper, it may come in between any two instructions.
 static inline bool alone_now(void) {
     return os_single_threaded() &&
-           atomic_load_explicit(&root.live.giving.tid, memory_order_acquire) == 0;
+           atomic_load_explicit(&root.live.giving.tid, memory_order_acquire) == 0 &&
+           atomic_load_explicit(&root.live.request.state, memory_order_relaxed) == REQUEST_CLOSED;
 }
 
 // ---- lists; pre: the list's lock is held --------------------------------------------------------

@@ -11,6 +11,7 @@ int cmd_arena(int argc, char **argv);
 int cmd_block(int argc, char **argv);
 int cmd_bins(int argc, char **argv);
 int cmd_find(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_tour(int argc, char **argv);
@@ -36,6 +37,7 @@ static const struct command commands[] = {
     {"stats", "tell what every resident byte is there for", cmd_stats},
     {"explain", "say in words what holds memory, and what would return it", cmd_explain},
     {"frag", "find pages that a few blocks keep in memory", cmd_frag},
+    {"ctl", "give memory of a running process back, and set its options", cmd_ctl},
     {"heap", "list the blocks of a heap", cmd_heap},
     {"tour", "show step by step what malloc does", cmd_tour},
     {"map", "draw a heap", cmd_map},

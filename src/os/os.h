@@ -144,6 +144,12 @@ struct os_access {
 // takes over. False: the signal cannot be had.
 bool os_on_access_fault(bool (*tell)(const struct os_access *access));
 
+// From now on a signal that somebody sends with `mark` as its value calls `nudged`, on whichever
+// thread gets it, at any instruction: it must be async-signal-safe. The same signal for other
+// reasons stays the program's. Returns its number, 0: it cannot be had. A program that was replaced
+// meanwhile (exec) ignores it.
+uint32_t os_on_nudge(void (*nudged)(void), const void *mark);
+
 // May the 8 bytes at this address (rounded down) be read?
 bool os_is_readable(uintptr_t address);
 

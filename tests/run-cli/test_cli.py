@@ -58,6 +58,8 @@ class Cli(Case):
         self.assertIn("true", self.complete("run", "tru"))
         self.assertIn("true", self.complete("run", "--", "tru"))
         self.assertIn("1", self.complete("verify", "1"))
+        self.assertIn("1", self.complete("ctl", "1"))
+        self.assertEqual(self.complete("ctl", "1", "p"), ["purge"])
         self.assertIn("1", self.complete("options", "1"))
 
     def test_zsh_completion_parses(self):
