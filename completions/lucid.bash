@@ -53,7 +53,7 @@ _lucid_argument()
             local processes=(/proc/[0-9]*)
             mapfile -t COMPREPLY < <(
                 compgen -W "${processes[*]#/proc/}" -- "$2"
-                [ "$1" = verify ] || compgen -f -- "$2"
+                [ "$1" = verify ] || [ "$1" = top ] || compgen -f -- "$2"
             )
             ;;
     esac

@@ -30,7 +30,7 @@ _lucid() {
     else
         case $command in
             (run|bench|tour) _command_names -e ;;
-            (verify) _pids ;;
+            (verify|top) _pids ;;
             (ctl)
                 if (( CURRENT == 3 )); then
                     _pids

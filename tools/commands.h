@@ -21,6 +21,7 @@ int cmd_frag(int argc, char **argv);
 int cmd_layout(int argc, char **argv);
 int cmd_options(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 
@@ -38,6 +39,7 @@ static const struct command commands[] = {
     {"explain", "say in words what holds memory, and what would return it", cmd_explain},
     {"frag", "find pages that a few blocks keep in memory", cmd_frag},
     {"ctl", "give memory of a running process back, and set its options", cmd_ctl},
+    {"top", "watch where a running process's memory is", cmd_top},
     {"heap", "list the blocks of a heap", cmd_heap},
     {"tour", "show step by step what malloc does", cmd_tour},
     {"map", "draw a heap", cmd_map},

@@ -90,6 +90,31 @@ void cells_cut(struct cells *cells, struct snapshot *snapshot, uint64_t start, u
     spread_residency(cells, snapshot->target);
 }
 
+const char *cell_glyph(const struct cells *cells, const struct cell *cell, bool ascii) {
+    static const char *const shades[2][5] = {{"", "░", "▒", "▓", "█"}, {"", "-", "+", "x", "#"}};
+    bool resident = !cells->residency || cell->resident > 0;
+    if (cell->moved && cell->live == 0) {
+        return "~";
+    }
+    if (cell->live > 0) {
+        return shades[ascii][cell_shade(cells, cell)];
+    }
+    if (cell->kind != CELL_HEAP) {
+        return cell->kind == CELL_TOP ? "T" : "F";
+    }
+    return !resident ? " " : ascii ? "." : "·";
+}
+
+enum cell_tone cell_tone(const struct cells *cells, const struct cell *cell) {
+    if (cell->kind == CELL_TOP && cell->live == 0) {
+        return TONE_TOP;
+    }
+    if (cell->kind == CELL_FOREIGN) {
+        return TONE_FOREIGN;
+    }
+    return !cells->residency || cell->resident * 2 >= cells->size ? TONE_RESIDENT : TONE_AWAY;
+}
+
 void cells_free(struct cells *cells) {
     free(cells->list);
     memset(cells, 0, sizeof(*cells));

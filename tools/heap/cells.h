@@ -34,6 +34,11 @@ static inline unsigned cell_shade(const struct cells *cells, const struct cell *
     return quarters > 4 ? 4 : (unsigned)quarters;
 }
 
+// One column that shows a cell, and what its colour says.
+enum cell_tone { TONE_RESIDENT, TONE_AWAY, TONE_TOP, TONE_FOREIGN };
+const char *cell_glyph(const struct cells *cells, const struct cell *cell, bool ascii);
+enum cell_tone cell_tone(const struct cells *cells, const struct cell *cell);
+
 // Writes a picture of the cells to a file that only its owner can read. False: errno.
 bool cells_write_svg(const struct cells *cells, const char *path, const char *title);
 

@@ -74,30 +74,14 @@ static bool choose_range(const struct picture *picture, uint64_t *start, uint64_
     return true;
 }
 
-static const char *cell_text(const struct cells *cells, const struct cell *cell) {
-    static const char *const shades[] = {"", "░", "▒", "▓", "█"};
-    bool resident = !cells->residency || cell->resident > 0;
-    if (cell->moved && cell->live == 0) {
-        return "~";
-    }
-    if (cell->live > 0) {
-        return shades[cell_shade(cells, cell)];
-    }
-    if (cell->kind != CELL_HEAP) {
-        return cell->kind == CELL_TOP ? "T" : "F";
-    }
-    return resident ? "·" : " ";
-}
-
 // Green: resident. Blue: mostly given back or never touched. Yellow: top. Magenta: foreign.
 static const char *cell_colour(const struct cells *cells, const struct cell *cell) {
-    if (cell->kind == CELL_TOP && cell->live == 0) {
-        return "33";
-    }
-    if (cell->kind == CELL_FOREIGN) {
-        return "35";
-    }
-    return !cells->residency || cell->resident * 2 >= cells->size ? "32" : "34";
+    static const char *const colours[] = {"32", "34", "33", "35"};
+    return colours[cell_tone(cells, cell)];
+}
+
+static const char *cell_text(const struct cells *cells, const struct cell *cell) {
+    return cell_glyph(cells, cell, false);
 }
 
 static void print_row(const struct cells *cells, size_t first, unsigned per_row, bool colour) {

@@ -36,6 +36,12 @@ static bool copy_heap(struct session *session, const struct root_place *place) {
     return copied;
 }
 
+bool session_copy_again(struct session *session) {
+    struct root_place place = session->snapshot->place;
+    snapshot_free(session->snapshot);
+    return snapshot_take(session->snapshot, &session->target, &session->places, &place);
+}
+
 int session_begin(struct session *session, const struct cli_command *command, int argc, char **argv,
                   bool glibc_too) {
     memset(session, 0, sizeof(*session));

@@ -19,6 +19,10 @@ struct session {
 int session_begin(struct session *session, const struct cli_command *command, int argc, char **argv,
                   bool glibc_too);
 
+// Copies the heap once more, in place of the copy there is. Nothing is printed. False: the snapshot
+// is good for snapshot_say_fault only.
+bool session_copy_again(struct session *session);
+
 // Closes everything and flushes the output. Returns the exit code.
 int session_end(struct session *session, int code);
 

@@ -309,12 +309,10 @@ static bool take_once(struct ledger *ledger, struct session *session, struct res
 // Tables and pages of one instant, for --freeze and for another attempt.
 static bool take_again(struct ledger *ledger, struct session *session, struct residency *residency,
                        bool quiet) {
-    struct root_place place = session->snapshot->place;
     if (session->cli.freeze && !target_freeze(&session->target)) {
         return false;
     }
-    snapshot_free(session->snapshot);
-    bool taken = snapshot_take(session->snapshot, &session->target, &session->places, &place);
+    bool taken = session_copy_again(session);
     if (!taken && !quiet) {
         snapshot_say_fault(session->snapshot);
     }
@@ -328,20 +326,38 @@ static bool is_settled(const struct ledger *ledger) {
     return ledger_closes(ledger) && ledger->grown * 100 <= ledger->total;
 }
 
-bool ledger_take_pages(struct ledger *ledger, struct session *session, struct residency *residency,
-                       bool quiet) {
+// Reads what has been taken once more, while that may help.
+static bool settle(struct ledger *ledger, struct session *session, struct residency *residency,
+                   bool quiet) {
     const struct target *target = &session->target;
-    bool freezes = session->cli.freeze && target->kind == TARGET_LIVE;
-    bool running = !freezes && target->kind == TARGET_LIVE && target->pause == PAUSE_NONE;
+    bool running = target->kind == TARGET_LIVE && target->pause == PAUSE_NONE;
     uint64_t start = target_clock();
-    bool taken = freezes ? take_again(ledger, session, residency, quiet)
-                         : take_once(ledger, session, residency, quiet);
-    for (int i = 1; i < ATTEMPTS && taken && running && !is_settled(ledger); i++) {
+    for (int i = 1; i < ATTEMPTS && running && !is_settled(ledger); i++) {
         if (target_clock() - start > ATTEMPTS_NS) {
             break;
         }
         residency_free(residency);
-        taken = take_again(ledger, session, residency, quiet);
+        if (!take_again(ledger, session, residency, quiet)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool ledger_take_pages(struct ledger *ledger, struct session *session, struct residency *residency,
+                       bool quiet) {
+    bool taken = session->cli.freeze && session->target.kind == TARGET_LIVE
+                     ? take_again(ledger, session, residency, quiet)
+                     : take_once(ledger, session, residency, quiet);
+    return taken && settle(ledger, session, residency, quiet);
+}
+
+bool ledger_take_again(struct ledger *ledger, struct session *session) {
+    struct residency residency;
+    bool taken =
+        take_again(ledger, session, &residency, true) && settle(ledger, session, &residency, true);
+    if (taken) {
+        residency_free(&residency);
     }
     return taken;
 }

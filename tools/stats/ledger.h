@@ -70,7 +70,10 @@ struct ledger {
 // the sum to close, the snapshot is taken anew. False: a sentence has been printed, unless `quiet`.
 bool ledger_take(struct ledger *ledger, struct session *session, bool quiet);
 
-// The same, leaving the page states with the caller (residency_free).
+// The same for a heap that has been copied before and is copied anew. Prints nothing.
+bool ledger_take_again(struct ledger *ledger, struct session *session);
+
+// The first, leaving the page states with the caller (residency_free).
 bool ledger_take_pages(struct ledger *ledger, struct session *session, struct residency *residency,
                        bool quiet);
 
