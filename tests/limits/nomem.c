@@ -1,5 +1,5 @@
 // No memory: every function says so, the process goes on, and all comes back after frees.
-//   nomem as|data|small|maps|locked
+//   nomem as|data|small|maps|locked|overcommit
 #include "testing.h"
 
 #include <errno.h>
@@ -183,6 +183,26 @@ static void locked(void) {
     }
 }
 
+// vm.overcommit_memory=2: the kernel promises no more than it has, to all processes together. The
+// setting is the whole machine's, so the test does not make it.
+static void strict_promises(void) {
+    char mode[8] = "";
+    FILE *file = fopen("/proc/sys/vm/overcommit_memory", "r");
+    if (file != NULL) {
+        (void)!fgets(mode, sizeof(mode), file);
+        (void)fclose(file);
+    }
+    if (mode[0] != '2') {
+        printf("vm.overcommit_memory is not 2 here\n");
+        exit(SKIPPED);
+    }
+    unsigned count = fill_up(4 * MIB);
+    printf("%u blocks of 4 MiB\n", count);
+    REQUIRE(count > 10, "%u blocks of 4 MiB", count);
+    give_back(0, count);
+    REQUIRE(mixed_requests() == 2000, "all is served again");
+}
+
 int main(int count, char **values) {
     const char *what = count == 2 ? values[1] : "";
     if (strcmp(what, "as") == 0) {
@@ -197,8 +217,10 @@ int main(int count, char **values) {
         exhaust_mappings();
     } else if (strcmp(what, "locked") == 0) {
         locked();
+    } else if (strcmp(what, "overcommit") == 0) {
+        strict_promises();
     } else {
-        REQUIRE(false, "usage: nomem as|data|small|maps|locked");
+        REQUIRE(false, "usage: nomem as|data|small|maps|locked|overcommit");
     }
     return 0;
 }
