@@ -5,6 +5,7 @@
 #   make check            set up, build with gcc and clang, lint, run every test
 #   make bench            the benchmarks; make bench-quick is the short form
 #   make soak MINUTES=n   the stress tests again and again, with a new seed each time
+#   make mutate           seeds bugs one at a time; the tests must notice each
 #   make install          PREFIX=/usr/local  DESTDIR=
 #   make format           rewrite the sources in the house style
 #   make clean
@@ -21,7 +22,7 @@ OPTIONS ?=
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all configure demo check bench bench-quick soak install clean format
+.PHONY: all configure demo check bench bench-quick soak mutate install clean format
 
 all: configure
 	@$(CMAKE) --build $(BUILD) --parallel $(JOBS)
@@ -48,6 +49,9 @@ bench-quick: all
 
 soak: all
 	@scripts/soak $(BUILD) $(MINUTES)
+
+mutate:
+	@scripts/mutate
 
 install: all
 	@DESTDIR=$(DESTDIR) $(CMAKE) --install $(BUILD)

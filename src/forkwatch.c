@@ -3,22 +3,27 @@
 #include "os/os.h"
 #include "root.h"
 
+// Where no page can be had that the kernel wipes. Only fork() itself is noticed then.
+static struct fork_page plain;
+
 // Runs in the child of fork(), not of _Fork() or a bare clone. Only notes which heap lives on:
-// most children call exec soon and never need more.
+// most children call exec soon and never need more. Handlers that came before this one may have
+// used the heap, which has been rebuilt then and must not be again: a helper may be at work.
 static void child(void) {
-    root.live.fork_page->forker = heap_mine();
-    atomic_store(&root.live.fork_page->known, 0); // in case the page is none that is wiped
+    struct fork_page *page = root.live.fork_page;
+    page->forker = heap_mine();
+    if (page == &plain) {
+        atomic_store(&page->known, 0);
+    }
 }
 
 static struct fork_page *make_page(void) {
-    static struct fork_page plain;
     size_t size = root.fixed.page_size;
     struct fork_page *page = os_map_fenced(size);
     if (page != NULL && !os_wipe_on_fork(page, size)) {
         (void)os_unmap_fenced(page, size);
         page = NULL;
     }
-    // Without such a page only fork() itself is noticed.
     page = page != NULL ? page : &plain;
     atomic_store(&page->known, 1);
     return page;
