@@ -17,6 +17,8 @@ static void child(void) {
     }
 }
 
+static struct fork_page plain; // where there can be no page that is wiped
+
 static struct fork_page *make_page(void) {
     size_t size = root.fixed.page_size;
     struct fork_page *page = os_map_fenced(size);
@@ -30,16 +32,16 @@ static struct fork_page *make_page(void) {
 }
 
 // Every thread passes here before its first slow path as one of several, so nobody is inside the
-// allocator unwatched. The handler comes last: it takes a lock of the C library and may allocate.
+// allocator unwatched. A lock here would be one that a child inherits from a thread that is at this
+// very place: of those that come at once, one has made the page. The handler comes last: it takes a
+// lock of the C library and may allocate.
 COLD void fork_watch(void) {
-    static _Atomic uint32_t lock;
-    os_lock(&lock);
-    bool mine = root.live.fork_page == NULL;
-    if (mine) {
-        __atomic_store_n(&root.live.fork_page, make_page(), __ATOMIC_RELEASE);
-    }
-    os_unlock(&lock);
-    if (mine) {
+    struct fork_page *page = make_page();
+    struct fork_page *none = NULL;
+    if (__atomic_compare_exchange_n(&root.live.fork_page, &none, page, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE)) {
         (void)os_on_fork(child); // without it a child may have to leave some memory unused
+    } else if (page != &plain) {
+        (void)os_unmap_fenced(page, root.fixed.page_size);
     }
 }
