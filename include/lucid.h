@@ -81,6 +81,20 @@ int lucid_malloc_trim(size_t keep) LUCID_NOTHROW;
  * exports its symbols (-rdynamic). */
 extern const char *lucid_options LUCID_VISIBLE;
 
+/* A limit for the memory that lucid takes: 0 for none, or 1 MiB at least. What counts is what may
+ * be in memory: spans and large blocks in use, free memory that has not been given back yet,
+ * mappings of blocks in full, and lucid's own tables. A request that would exceed the limit first
+ * makes lucid give back what is free, then calls what lucid_on_limit has set, and then fails as if
+ * there were no memory. What is taken already when a lower limit is set stays. Returns 0, or EINVAL
+ * for a limit that is none, or ENOMEM when lucid itself cannot start. Option `limit`. */
+int lucid_limit_set(size_t bytes) LUCID_NOTHROW;
+
+/* Called before a request for `size` bytes fails at the limit: on the thread that made it, within
+ * the function that allocates, outside all locks of lucid. It may free blocks, and allocate as far
+ * as there is room; it is not called again for that. Not zero: try again. A request for more than
+ * the whole limit fails without a call. One callback is in force; NULL: none. */
+void lucid_on_limit(int (*callback)(void *context, size_t size), void *context) LUCID_NOTHROW;
+
 /* Heaps of the program's own, for what dies together: a request, a document, a phase. The blocks
  * of a heap are given back one by one or all at once, and the latter takes time in proportion to
  * the memory, 16 KiB or more at a time, not to the number of blocks. Any thread may use any heap;

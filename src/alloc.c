@@ -11,6 +11,7 @@
 #include "init.h"
 #include "large.h"
 #include "region.h"
+#include "relief.h"
 #include "span.h"
 
 #include <errno.h>
@@ -91,12 +92,21 @@ static inline void *any_new(size_t size, size_t alignment, bool zero) {
     return block;
 }
 
-static NOINLINE void *alloc_cold(size_t size) {
-    void *block = init_ready() ? any_new(size, BLOCK_ALIGN, false) : NULL;
-    if (unlikely(block == NULL)) {
+// As long as there is hope. NULL and ENOMEM: no memory.
+static COLD void *new_again(size_t size, size_t alignment, bool zero) {
+    void *block = NULL;
+    for (unsigned attempt = 0; block == NULL && relief_again(&attempt, size);) {
+        block = any_new(size, alignment, zero);
+    }
+    if (block == NULL) {
         errno = ENOMEM;
     }
     return block;
+}
+
+static NOINLINE void *alloc_cold(size_t size) {
+    void *block = init_ready() ? any_new(size, BLOCK_ALIGN, false) : NULL;
+    return likely(block != NULL) ? block : new_again(size, BLOCK_ALIGN, false);
 }
 
 NOINLINE void *alloc_empty(size_t size) {
@@ -119,10 +129,7 @@ void *alloc_zeroed(size_t size) {
         return block != NULL ? memset(block, 0, size) : NULL;
     }
     void *block = init_ready() ? any_new(size, BLOCK_ALIGN, true) : NULL;
-    if (block == NULL) {
-        errno = ENOMEM;
-    }
-    return block;
+    return likely(block != NULL) ? block : new_again(size, BLOCK_ALIGN, true);
 }
 
 void *alloc_aligned(size_t alignment, size_t size) {
@@ -133,10 +140,13 @@ void *alloc_aligned(size_t alignment, size_t size) {
     if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX && init_ready()) {
         block = any_new(size, alignment, false);
     }
-    if (block == NULL) {
-        errno = ENOMEM;
-    }
-    return block;
+    return likely(block != NULL) ? block : new_again(size, alignment, false);
+}
+
+static void *any_of(struct lucid_region *region, unsigned class, size_t size, size_t alignment,
+                    bool zero) {
+    return class != 0 ? region_take(region, class)
+                      : region_take_large(region, size, alignment, zero);
 }
 
 void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero) {
@@ -146,8 +156,10 @@ void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool 
     if (size <= SMALL_MAX) {
         class = alignment > BLOCK_ALIGN ? sizeclass_aligned(size, alignment) : sizeclass_of(least);
     }
-    void *block =
-        class != 0 ? region_take(region, class) : region_take_large(region, least, alignment, zero);
+    void *block = any_of(region, class, least, alignment, zero);
+    for (unsigned attempt = 0; unlikely(block == NULL) && relief_again(&attempt, size);) {
+        block = any_of(region, class, least, alignment, zero);
+    }
     if (unlikely(block == NULL)) {
         errno = ENOMEM;
         return NULL;

@@ -1,5 +1,6 @@
 #include "arena.h"
 
+#include "allowance.h"
 #include "grow.h"
 #include "os/os.h"
 #include "panic.h"
@@ -126,6 +127,18 @@ static void note_regret(uint32_t head, uint32_t units) {
     }
 }
 
+// Dirty units count as taken already. False: too many of the run's are clean; it is a free one
+// again.
+static bool is_allowed(uint32_t head, uint32_t units) {
+    uint32_t dirty = run_at(head)->dirty;
+    if (likely(allowance_take((size_t)(units - dirty) << UNIT_SHIFT))) {
+        return true;
+    }
+    run_store(head, RUN_BUSY, units);
+    arena_rejoin(head, units, dirty);
+    return false;
+}
+
 static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind) {
     uint32_t spare = alignment > UNIT_SIZE ? (uint32_t)(alignment >> UNIT_SHIFT) - 1 : 0;
     uint32_t head = pool_take(units + spare);
@@ -138,7 +151,7 @@ static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind
     head = trim_front(head, alignment);
     note_regret(head, units);
     free_to_used(head, units, kind);
-    return head;
+    return is_allowed(head, units) ? head : 0;
 }
 
 // The units are ours; nobody looks at their entries until we hand out addresses inside.
@@ -229,6 +242,7 @@ static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
 void arena_give(uint32_t head, uint32_t dirty) {
     uint32_t length = run_length_of(run_load(head));
     mark_free_units(head, length, dirty);
+    allowance_give((size_t)(length - dirty) << UNIT_SHIFT);
     os_lock(&live()->pool.lock);
     arena_join(head, length, dirty);
     os_unlock(&live()->pool.lock);
@@ -256,6 +270,9 @@ static bool extend_locked(uint32_t head, uint32_t units) {
         if (live()->limit - next < more && (!grow_arena(more) || next != top_load())) {
             return false; // no memory, or the arena went on somewhere else
         }
+        if (!allowance_take((size_t)more << UNIT_SHIFT)) {
+            return false;
+        }
         // The runs tile the arena after each of these: a fork may come at any time.
         run_store(next, RUN_BUSY, more);
         top_store(next + more);
@@ -269,6 +286,9 @@ static bool extend_locked(uint32_t head, uint32_t units) {
     }
     pool_remove(next);
     free_to_used(next, more, RUN_BUSY);
+    if (!is_allowed(next, more)) {
+        return false;
+    }
     run_store(head, RUN_LARGE, units);
     run_store(next, RUN_NONE, 0);
     return true;
@@ -352,6 +372,19 @@ void arena_after_fork(void) {
         rebuild_run(head, length, kind);
         head += length;
     }
+}
+
+uint64_t arena_taken_units(void) {
+    uint64_t units = 0;
+    for (uint32_t head = 1; head < top_load();) {
+        uint64_t shape = run_load(head);
+        enum run_kind kind = run_kind_of(shape);
+        units += kind == RUN_FREE      ? run_at(head)->dirty
+                 : kind == RUN_FOREIGN ? 0
+                                       : run_length_of(shape);
+        head += run_length_of(shape);
+    }
+    return units;
 }
 
 void arena_check(void) {

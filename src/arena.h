@@ -35,6 +35,9 @@ void arena_join(uint32_t head, uint32_t length, uint32_t dirty);
 // back, are in its record.
 void arena_rejoin(uint32_t head, uint32_t length, uint32_t dirty);
 
+// Units that runs use, or that are dirty. pre: nothing changes meanwhile.
+uint64_t arena_taken_units(void);
+
 // In the child of a fork: rebuilds unit table and pool from the shapes of the runs.
 void arena_after_fork(void);
 

@@ -59,6 +59,9 @@
 #define TRIM_AFTER_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)4 << 20)
 #define PURGE_AGE_MS (LUCID_STRESS ? 4u : 500u)
 
+// The least limit of memory that can be set.
+#define LIMIT_MIN ((size_t)1 << 20)
+
 // Memory that is taken again within this time was given back too early.
 #define REGRET_MS 1000u
 

@@ -1,5 +1,6 @@
 #include "fence.h"
 
+#include "allowance.h"
 #include "canary.h"
 #include "event.h"
 #include "mapping.h"
@@ -167,6 +168,7 @@ void fence_free(void *block, const char *function) {
     check_borders(&mapping, function);
     event_raise(EVENT_MAPPING_GONE, block, mapping.asked, 0, 1);
     (void)os_purge((void *)mapping.start, mapping.length);
+    allowance_give(mapping.length);
     if (!os_make_inaccessible((void *)mapping.start, mapping.length)) {
         let_go(&mapping);
         return;

@@ -1,5 +1,6 @@
 #include "fork.h"
 
+#include "allowance.h"
 #include "arena.h"
 #include "fence.h"
 #include "guard.h"
@@ -9,6 +10,7 @@
 #include "mapping.h"
 #include "meta.h"
 #include "region.h"
+#include "relief.h"
 #include "span.h"
 
 // The order matters: first the runs and their units, then the dead threads' blocks become bits,
@@ -27,6 +29,8 @@ COLD void fork_rebuild(void) {
         heap_after_fork(page->forker);
         span_after_fork();
         region_after_fork();
+        allowance_after_fork(arena_taken_units());
+        relief_after_fork();
         atomic_store(&root.live.init_lock, 0);
         atomic_store(&page->known, 1);
     }

@@ -1,5 +1,6 @@
 #include "grow.h"
 
+#include "allowance.h"
 #include "arena.h"
 #include "os/os.h"
 #include "panic.h"
@@ -75,6 +76,7 @@ static bool open_records(uint64_t units) {
 }
 
 static void set_limit(uint64_t units) {
+    allowance_add((units - live()->limit) * (sizeof(struct run) + sizeof(struct unit)));
     live()->limit = units;
     atomic_store_explicit(&live()->reach, units * (UNIT_SIZE / BLOCK_ALIGN), memory_order_release);
 }
@@ -94,7 +96,11 @@ static void step_over(uint64_t start) {
 }
 
 // Once the arena is large, what is added to it comes in huge pages.
-static void ask_for_huge_pages(void) {
+static void ask_for_huge_pages(uintptr_t start) {
+    if (allowance_is_limited()) {
+        os_advise_small((void *)start, limit_address() - start);
+        return;
+    }
     uintptr_t from = align_up(root.fixed.base + HUGE_ARENA_MIN, HUGE_PAGE_SIZE);
     from = from > live()->huge_end ? from : live()->huge_end;
     uintptr_t to = align_down(limit_address(), HUGE_PAGE_SIZE);
@@ -115,7 +121,7 @@ static bool adopt(uintptr_t start, uintptr_t end) {
         step_over(first);
     }
     set_limit(last);
-    ask_for_huge_pages();
+    ask_for_huge_pages(unit_address((uint32_t)first));
     return true;
 }
 
@@ -233,7 +239,7 @@ static bool choose_base(void) {
     // Unit 0 is the one below the first, so that the number 0 is free to mean none.
     root.fixed.base = first - UNIT_SIZE;
     atomic_store(&live()->top, 1);
-    live()->limit = 1;
+    set_limit(1);
     return true;
 }
 

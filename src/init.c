@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "allowance.h"
 #include "arena.h"
 #include "counters.h"
 #include "fork.h"
@@ -33,6 +34,7 @@ static bool init_locked(void) {
         root.fixed.classes[class] = sizeclass_table[class];
     }
     settings_read(complain);
+    allowance_begin(complain);
     if (root.live.options.value[OPTION_EVENTS]) {
         counters_begin();
     }

@@ -384,6 +384,13 @@ struct request {
     uint64_t nudges;     // signals that came
 };
 
+// How much memory there may be, and how much there is (allowance.h).
+struct allowance {
+    uint64_t most; // bytes; 0: no limit
+    _Atomic uint64_t taken;
+    _Atomic uint64_t refused; // times
+};
+
 struct root_live {
     _Atomic uint64_t reach; // BLOCK_ALIGN-byte granules from base to the end of the arena
     _Atomic uint64_t top;   // first unit that no run has used yet
@@ -418,6 +425,7 @@ struct root_live {
     struct giving giving;
     struct region_table regions;
     struct request request;
+    struct allowance allowance;
 };
 
 struct lucid_root {

@@ -1,5 +1,6 @@
 #include "mapping.h"
 
+#include "allowance.h"
 #include "event.h"
 #include "os/os.h"
 #include "root.h"
@@ -52,6 +53,7 @@ static bool make_room(void) {
     atomic_signal_fence(memory_order_seq_cst);
     t->entries = entries;
     t->capacity = capacity;
+    allowance_add(table_bytes(capacity) - (old != NULL ? table_bytes(old_capacity) : 0));
     atomic_signal_fence(memory_order_seq_cst);
     t->next_entries = NULL;
     if (old != NULL) {
@@ -82,12 +84,18 @@ static void insert(const struct mapping *mapping) {
 }
 
 bool mapping_record(const struct mapping *mapping) {
+    if (!allowance_take(mapping->length)) {
+        return false;
+    }
     os_lock(&table()->lock);
     bool room = make_room();
     if (room) {
         insert(mapping);
     }
     os_unlock(&table()->lock);
+    if (!room) {
+        allowance_give(mapping->length);
+    }
     return room;
 }
 
@@ -188,6 +196,7 @@ static void end(const struct mapping *mapping) {
         // Out of mappings: at least its memory goes back. The address space stays used.
         (void)os_purge((void *)mapping->start, mapping->length);
     }
+    allowance_give(mapping->length);
     event_raise(EVENT_MAPPING_GONE, (void *)mapping->address, mapping->asked, 0, 1);
 }
 
@@ -222,7 +231,8 @@ void mapping_free_all(const struct lucid_region *region) {
     while (more) {
         more = false;
         for (uint32_t index = 0; find_of(region, &index, &found);) {
-            more = mapping_free((void *)found.address);
+            (void)mapping_free((void *)found.address); // false: somebody else does
+            more = true;
         }
     }
 }
@@ -249,7 +259,13 @@ void *mapping_resize(const void *block, size_t size) {
     if (entry->address != 0) {
         struct mapping mapping = *entry;
         size_t front = mapping.address - mapping.start;
-        void *start = os_remap((void *)mapping.start, mapping.length, front + length);
+        size_t more = front + length > mapping.length ? front + length - mapping.length : 0;
+        size_t less = more == 0 ? mapping.length - front - length : 0;
+        void *start = NULL;
+        if (more == 0 || allowance_take(more)) {
+            start = os_remap((void *)mapping.start, mapping.length, front + length);
+            allowance_give(start != NULL ? less : more);
+        }
         if (start != NULL) {
             erase(entry);
             mapping.start = (uintptr_t)start;

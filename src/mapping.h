@@ -27,8 +27,9 @@ void mapping_free_all(const struct lucid_region *region);
 // How many mappings a region has, counted anew.
 uint32_t mapping_count_of(const struct lucid_region *region);
 
-// For who makes mappings of another shape (fence.h): puts one into the table, false: no memory;
-// takes the one of a block out, false: there is none.
+// For who makes mappings of another shape (fence.h): puts one into the table, false: no memory, or
+// it is not allowed; takes the one of a block out, false: there is none. Once its memory has gone
+// back, its length is to be given to allowance_give.
 bool mapping_record(const struct mapping *mapping);
 bool mapping_forget(const void *block, struct mapping *found);
 

@@ -1,5 +1,6 @@
 #include "meta.h"
 
+#include "allowance.h"
 #include "os/os.h"
 #include "root.h"
 
@@ -18,12 +19,16 @@ static void *bump(size_t size) {
     if (size > root.fixed.meta_end - live->meta_next) {
         return NULL;
     }
+    if (!allowance_take(size)) {
+        return NULL;
+    }
     uintptr_t end = live->meta_next + size;
     if (end > live->meta_committed) {
         size_t step = min_size(
             align_up(max_size(end - live->meta_committed, META_STEP), root.fixed.page_size),
             root.fixed.meta_end - live->meta_committed);
         if (!os_commit((void *)live->meta_committed, step)) {
+            allowance_give(size);
             return NULL;
         }
         live->meta_committed += step;

@@ -26,6 +26,8 @@ const struct option_row option_table[OPTION_COUNT] = {
                       "one in so many blocks lies between inaccessible pages; 0: none"},
     [OPTION_CTL] = {"ctl", OPTION_BOOL, AT_START, 0, 0, 1,
                     "let `lucid ctl` give memory back and set options in this process"},
+    [OPTION_LIMIT] = {"limit", OPTION_SHARE, AT_START, 0, 0, (uint64_t)1 << 50,
+                      "no more memory than this, or this share of the control group's; 0: any"},
 };
 
 _Static_assert(OPTION_COUNT <= OPTION_ROOM, "the layout has room for every option");
@@ -79,9 +81,24 @@ static bool parse_bool(const char *text, size_t length, uint64_t *value) {
     return false;
 }
 
+// "80%" becomes 80; sizes so small that they could be mistaken for that are none.
+static bool parse_share(const struct option_row *row, const char *text, size_t length,
+                        uint64_t *value) {
+    static const struct option_row percent = {.unit = OPTION_NUMBER, .least = 1, .most = 100};
+    static const struct option_row size = {.unit = OPTION_SIZE, .most = UINT64_MAX};
+    if (length > 1 && text[length - 1] == '%') {
+        return option_parse(&percent, text, length - 1, value);
+    }
+    return option_parse(&size, text, length, value) && *value <= row->most &&
+           (*value == 0 || *value >= LIMIT_MIN);
+}
+
 bool option_parse(const struct option_row *row, const char *text, size_t length, uint64_t *value) {
     if (row->unit == OPTION_BOOL) {
         return parse_bool(text, length, value);
+    }
+    if (row->unit == OPTION_SHARE) {
+        return parse_share(row, text, length, value);
     }
     size_t i = 0;
     if (row->unit == OPTION_RATE && length > 2 && text[0] == '1' && text[1] == '/') {
@@ -121,6 +138,13 @@ void option_write(struct text *text, const struct option_row *row, uint64_t valu
     static const char *const sizes[] = {"", "K", "M", "G", "T"};
     static const char *const times[] = {"ms", "s"};
     switch (row->unit) {
+    case OPTION_SHARE:
+        if (value != 0 && value <= 100) {
+            text_add_number(text, value);
+            text_add_char(text, '%');
+            break;
+        }
+        __attribute__((fallthrough));
     case OPTION_SIZE:
         write_scaled(text, value, 1024, sizes, 4);
         break;
@@ -237,6 +261,7 @@ static void complain_value(const struct reading *reading, enum option option, co
         [OPTION_TIME] = "a time such as 500ms or 2s",
         [OPTION_NUMBER] = "a number",
         [OPTION_RATE] = "0 or a rate such as 1/5000",
+        [OPTION_SHARE] = "0, a size such as 2G from 1M on, or a share such as 80%",
     };
     const struct option_row *row = &option_table[option];
     enum option_source stays = reading->before->source[option];
@@ -248,7 +273,7 @@ static void complain_value(const struct reading *reading, enum option option, co
     text_add(&line, row->name);
     text_add(&line, ", which takes ");
     text_add(&line, expected[row->unit]);
-    if (row->unit != OPTION_BOOL && row->unit != OPTION_RATE) {
+    if (row->unit == OPTION_SIZE || row->unit == OPTION_TIME || row->unit == OPTION_NUMBER) {
         text_add(&line, " from ");
         option_write(&line, row, row->least);
         text_add(&line, " to ");

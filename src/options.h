@@ -20,10 +20,19 @@ enum option {
     OPTION_HELPER,
     OPTION_GUARD,
     OPTION_CTL,
+    OPTION_LIMIT,
     OPTION_COUNT,
 };
 
-enum option_unit { OPTION_BOOL, OPTION_SIZE, OPTION_TIME, OPTION_NUMBER, OPTION_RATE };
+// OPTION_SHARE: 0, a size from LIMIT_MIN on, or 1 to 100 percent, as that number.
+enum option_unit {
+    OPTION_BOOL,
+    OPTION_SIZE,
+    OPTION_TIME,
+    OPTION_NUMBER,
+    OPTION_RATE,
+    OPTION_SHARE,
+};
 
 // When an option may be set: before the first block is served, or also while the program runs.
 enum option_moment { AT_START, ANY_TIME };

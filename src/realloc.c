@@ -1,5 +1,6 @@
 // realloc, reallocarray and malloc_usable_size.
 #include "alloc.h"
+#include "allowance.h"
 #include "event.h"
 #include "export.h"
 #include "fork.h"
@@ -63,6 +64,10 @@ static void *resize(void *pointer, size_t size) {
     }
     int saved = errno;
     void *moved = move(pointer, &block, size);
+    if (unlikely(moved == NULL) && allowance_is_limited()) {
+        // What there is room for now, the copy and the block together might still have exceeded.
+        moved = without_copy(pointer, &block, size);
+    }
     if (moved == NULL && size <= block.size) {
         errno = saved;
         return pointer; // no memory for a smaller copy: the large one serves

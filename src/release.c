@@ -1,5 +1,6 @@
 #include "release.h"
 
+#include "allowance.h"
 #include "arena.h"
 #include "os/os.h"
 #include "pool.h"
@@ -123,6 +124,7 @@ uint64_t release_dirty(uint64_t keep, uint32_t age) {
         os_unlock(&pool()->lock);
         uint32_t count = release_piece(piece);
         released += count;
+        allowance_give((size_t)count << UNIT_SHIFT);
         os_lock(&pool()->lock);
         arena_rejoin(piece, run_length_of(run_load(piece)), run_at(piece)->dirty);
         if (count == 0) {

@@ -2,6 +2,7 @@
 // compares. Its own notes come from the C library's malloc, which is not under test here.
 #include "invariants.h"
 
+#include "allowance.h"
 #include "arena.h"
 #include "bin.h"
 #include "helper.h"
@@ -300,6 +301,13 @@ static void check_mappings(void) {
     REQUIRE(count == 0 || count < table->capacity, "the mapping table is full");
 }
 
+// What is counted as taken is what the tables say.
+static void check_allowance(void) {
+    uint64_t counted = allowance_counted(arena_taken_units());
+    REQUIRE(root.live.allowance.taken == counted, "%llu bytes are taken, %llu are counted as that",
+            (unsigned long long)counted, (unsigned long long)root.live.allowance.taken);
+}
+
 void invariants_check(bool forked) {
     helper_pause();
     arena_check();
@@ -326,6 +334,7 @@ void invariants_check(bool forked) {
     check_runs(notes);
     check_sums(notes);
     check_mappings();
+    check_allowance();
     free(notes->held);
     free(notes->listed);
     free(notes->pooled);

@@ -93,7 +93,7 @@ static const struct pinned structures[] = { // x86-64; elsewhere spans have more
     OFFSET(root_fixed, meta_end, 80), OFFSET(root_fixed, mark, 88),
     OFFSET(root_fixed, library_version, 96), OFFSET(root_fixed, layout, 112),
     OFFSET(root_fixed, classes, 192),
-    SIZE(root_live, 3136),
+    SIZE(root_live, 3160),
     OFFSET(root_live, reach, 0), OFFSET(root_live, top, 8), OFFSET(root_live, limit, 16),
     OFFSET(root_live, committed, 24), OFFSET(root_live, break_end, 32),
     OFFSET(root_live, break_moves, 48), OFFSET(root_live, continued, 52),
@@ -105,6 +105,9 @@ static const struct pinned structures[] = { // x86-64; elsewhere spans have more
     OFFSET(root_live, guard, 2008), OFFSET(root_live, ready, 2020), OFFSET(root_live, giving, 2944),
     OFFSET(root_live, regions, 3024), OFFSET(root_live, request, 3064),
     SIZE(request, 72), OFFSET(request, id, 8), OFFSET(request, answered, 32),
+    OFFSET(root_live, allowance, 3136),
+    SIZE(allowance, 24),
+    OFFSET(allowance, most, 0), OFFSET(allowance, taken, 8), OFFSET(allowance, refused, 16),
     SIZE(lucid_root, 8192),
     OFFSET(lucid_root, fixed, 0), OFFSET(lucid_root, live, 4096),
 };

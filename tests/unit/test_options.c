@@ -110,6 +110,26 @@ static void notations(void **state) {
         {"yes", true, 1}, {"no", true, 0}, {"true", true, 1}, {"false", true, 0},
         {"2", false, 0},  {"", false, 0},  {"onn", false, 0}, {"o", false, 0},
     };
+    static const struct notation shares[] = {
+        {"2G", true, (uint64_t)2 << 30},
+        {"80%", true, 80},
+        {"100%", true, 100},
+        {"1%", true, 1},
+        {"0", true, 0},
+        {"1M", true, 1 << 20},
+        {"1023K", false, 0},
+        {"80", false, 0},
+        {"0%", false, 0},
+        {"101%", false, 0},
+        {"%", false, 0},
+        {"8%0", false, 0},
+        {"-5%", false, 0},
+        {"5K%", false, 0},
+        {"", false, 0},
+        {"2000T", false, 0},
+        {"all", false, 0},
+    };
+    check_notations(OPTION_LIMIT, shares, sizeof(shares) / sizeof(shares[0]));
     check_notations(OPTION_MMAP_THRESHOLD, sizes, sizeof(sizes) / sizeof(sizes[0]));
     check_notations(OPTION_PURGE_AGE, times, sizeof(times) / sizeof(times[0]));
     check_notations(OPTION_PURGE, bools, sizeof(bools) / sizeof(bools[0]));
@@ -133,6 +153,9 @@ static void complains_and_suggests(void **state) {
     require_complaint("purge", "'' is no value for purge");
     require_complaint("purge_age=1x", "such as 500ms or 2s from 0ms to 3600s; the default stays");
     require_complaint("mmap_threshold=1", "a size such as 64K");
+    require_complaint("limit=200%",
+                      "'200%' is no value for limit, which takes 0, a size such as 2G "
+                      "from 1M on, or a share such as 80%; the default stays");
     require_complaint("=5", "no option is called ''");
     (void)read_options("a=1,b=2,purge=0,c=3");
     assert_int_equal(complaint_count, 3);
@@ -187,8 +210,9 @@ static void values_are_written_as_read(void **state) {
     (void)state;
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *row = &option_table[i];
-        const uint64_t values[] = {row->least, row->initial, row->most};
-        for (unsigned k = 0; k < 3; k++) {
+        uint64_t share = row->unit == OPTION_SHARE ? 80 : row->least;
+        const uint64_t values[] = {row->least, row->initial, row->most, share};
+        for (unsigned k = 0; k < 4; k++) {
             char buffer[32];
             uint64_t value = ~row->most;
             struct text text = text_begin(buffer, sizeof(buffer));

@@ -43,6 +43,11 @@ static uint64_t meta_bytes(const struct reader *reader) {
            reader->live.mappings.capacity * sizeof(struct mapping);
 }
 
+static uint64_t taken_bytes(const struct reader *reader) {
+    return __atomic_load_n((const uint64_t *)(const void *)&reader->live.allowance.taken,
+                           __ATOMIC_RELAXED);
+}
+
 static void print_line(const char *name, uint64_t bytes, const char *note) {
     char size[SIZE_TEXT];
     char count[COUNT_TEXT];
@@ -73,6 +78,10 @@ static void print_numbers(const struct snapshot *snapshot, const struct tally *t
     print_line("top", tally->top_bytes, "never used yet");
     print_line("mappings", tally->mapping_bytes, "blocks with an mmap of their own");
     print_line("tables", meta_bytes(reader), "lucid's own records, elsewhere");
+    if (reader->live.allowance.most != 0) {
+        print_line("taken", taken_bytes(reader), "of what the limit allows");
+        print_line("limit", reader->live.allowance.most, "no more than this is ever taken");
+    }
 }
 
 static void print_threads(const struct snapshot *snapshot) {
@@ -148,6 +157,8 @@ static void print_json(const struct session *session, const struct tally *tally,
     json_number(&json, "top_bytes", tally->top_bytes);
     json_number(&json, "mapping_bytes", tally->mapping_bytes);
     json_number(&json, "table_bytes", meta_bytes(reader));
+    json_number(&json, "taken_bytes", taken_bytes(reader));
+    json_number(&json, "limit_bytes", reader->live.allowance.most);
     json_close_object(&json);
     json_threads(&json, snapshot);
     own_heaps_json(heaps, &json);

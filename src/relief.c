@@ -1,0 +1,61 @@
+#include "relief.h"
+
+#include "allowance.h"
+#include "bin.h"
+#include "heap.h"
+#include "os/os.h"
+#include "release.h"
+
+static struct {
+    _Atomic uint32_t lock;
+    int (*callback)(void *context, size_t size);
+    void *context;
+} asked;
+
+// A callback that runs into the limit itself is not called again for that.
+static _Thread_local bool inside __attribute__((tls_model("initial-exec")));
+
+void relief_ask(int (*callback)(void *context, size_t size), void *context) {
+    os_lock(&asked.lock);
+    asked.callback = callback;
+    asked.context = context;
+    os_unlock(&asked.lock);
+}
+
+// Spans that only this thread's bins kept end, and dirty units become clean ones, which any other
+// request can take up the allowance of.
+static void give_back_what_is_free(void) {
+    if (heap_mine() != heap_of_nobody()) {
+        bin_empty_all(heap_mine(), "malloc");
+    }
+    (void)release_dirty(0, 0);
+}
+
+static bool ask_the_program(size_t size) {
+    os_lock(&asked.lock);
+    int (*callback)(void *, size_t) = asked.callback;
+    void *context = asked.context;
+    os_unlock(&asked.lock);
+    if (callback == NULL || inside) {
+        return false;
+    }
+    inside = true;
+    bool again = callback(context, size) != 0;
+    inside = false;
+    return again;
+}
+
+COLD bool relief_again(unsigned *attempt, size_t size) {
+    if (!allowance_is_limited() || size > root.live.allowance.most) {
+        return false;
+    }
+    if ((*attempt)++ > 0 && !ask_the_program(size)) {
+        return false;
+    }
+    give_back_what_is_free();
+    return true;
+}
+
+void relief_after_fork(void) {
+    atomic_store(&asked.lock, 0);
+}

@@ -1,0 +1,17 @@
+// What happens before a request fails at the memory limit: what is free goes back to the system,
+// and then the program's own callback may give up what it can do without (lucid_on_limit).
+#ifndef LUCID_RELIEF_H
+#define LUCID_RELIEF_H
+
+#include "base.h"
+
+// To be asked when `size` bytes could not be had, with no lock held, until it says false; `attempt`
+// is 0 at first. True: try once more. Calls the program.
+bool relief_again(unsigned *attempt, size_t size);
+
+// The callback, or NULL for none. It returns whether to try again.
+void relief_ask(int (*callback)(void *context, size_t size), void *context);
+
+void relief_after_fork(void);
+
+#endif
