@@ -11,6 +11,11 @@ _Static_assert(offsetof(struct heap, counters) - offsetof(struct heap, flush_cla
 #define REGIONS_MAX 10000000u
 #define UNITS_MAX ((uint64_t)1 << 33)
 
+// What a root of this layout version has at the least.
+#define FIXED_LEAST \
+    (offsetof(struct root_fixed, classes) + sizeof(((struct root_fixed *)0)->classes))
+#define LIVE_LEAST (offsetof(struct root_live, ready) + sizeof(uint32_t))
+
 static bool damaged(struct reader *reader, const char *what, uint64_t value) {
     reader->fault = READER_DAMAGED;
     reader->what = what;
@@ -36,6 +41,23 @@ static bool fetch(struct reader *reader, uint64_t address, void *to, size_t leng
 }
 
 // ---- the root -----------------------------------------------------------------------------------
+
+// The root's halves grow at their ends only: what a larger one has more is not looked at, and what
+// a smaller one lacks reads as zero. What lies inside them must have its known size.
+static bool check_root(struct reader *reader) {
+    const struct layout_description *d = &reader->fixed.layout;
+    if (d->size_fixed < FIXED_LEAST || d->size_live < LIVE_LEAST) {
+        return differs(reader, "size of the root", d->size_live);
+    }
+    if (d->size_pool != sizeof(struct pool) || d->size_class_list != sizeof(struct class_list) ||
+        d->size_mapping_table != sizeof(struct mapping_table)) {
+        return differs(reader, "size of a part of the root", d->size_pool);
+    }
+    if (d->size_fixed < sizeof(reader->fixed)) {
+        memset((char *)&reader->fixed + d->size_fixed, 0, sizeof(reader->fixed) - d->size_fixed);
+    }
+    return true;
+}
 
 // Sizes and offsets as the root describes them: each field must lie inside its structure.
 static bool check_description(struct reader *reader) {
@@ -79,10 +101,7 @@ static bool check_description(struct reader *reader) {
     if (d->class_count != CLASS_COUNT || d->pointer_size != 8) {
         return differs(reader, "class_count", d->class_count);
     }
-    if (d->size_fixed != sizeof(struct root_fixed) || d->size_live != sizeof(struct root_live)) {
-        return differs(reader, "size of the root", d->size_live);
-    }
-    return true;
+    return check_root(reader);
 }
 
 static bool check_classes(struct reader *reader) {
@@ -122,7 +141,10 @@ static bool check_fixed(struct reader *reader) {
 
 bool reader_refresh(struct reader *reader) {
     uint64_t address = reader->root + reader->fixed.layout.offset_live;
-    if (!fetch(reader, address, &reader->live, sizeof(reader->live))) {
+    uint16_t size = reader->fixed.layout.size_live;
+    size_t length = size < sizeof(reader->live) ? size : sizeof(reader->live);
+    memset(&reader->live, 0, sizeof(reader->live));
+    if (!fetch(reader, address, &reader->live, length)) {
         return false;
     }
     reader->window_count = 0;

@@ -3,7 +3,8 @@
 //
 //   subject demo              malloc(10), malloc(15), a freed block, a large one, a mapping
 //   subject many COUNT SIZE   COUNT live blocks
-//   subject busy THREADS MS   threads allocate, hand blocks on, verify their contents
+//   subject busy THREADS MS   threads allocate, hand blocks on, verify their contents; for so long,
+//                             or with MS = 0 until the standard input ends
 //   subject fork              a demo in a child of fork, whose number it prints
 //   subject heaps             two heaps of its own, one of them with blocks of all kinds
 //   subject idle              allocates nothing by itself
@@ -12,6 +13,7 @@
 #include "layout.h"
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +130,11 @@ static void *brief(void *argument) {
     return NULL;
 }
 
+static bool input_ended(void) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&input, 1, 0) > 0;
+}
+
 static int busy(unsigned count, unsigned ms) {
     pthread_t threads[64];
     struct timespec pause = {.tv_nsec = 1000000};
@@ -137,7 +144,7 @@ static int busy(unsigned count, unsigned ms) {
     }
     printf("ready pid=%d threads=%u\n", (int)getpid(), count);
     fflush(stdout);
-    for (unsigned i = 0; i < ms; i++) {
+    for (unsigned i = 0; ms == 0 ? !input_ended() : i < ms; i++) {
         pthread_t short_lived;
         if (pthread_create(&short_lived, NULL, brief, (void *)(uintptr_t)i) == 0) {
             pthread_join(short_lived, NULL);

@@ -33,6 +33,11 @@ struct glibc_walk {
 };
 
 bool glibc_walk_heap(struct glibc_walk *walk, const struct target *target);
+// The blocks in the first thread's cache for chunks of this size, those that malloc hands out first
+// in front: their number, and at most `room` of them.
+uint64_t glibc_cached(const struct glibc_walk *walk, uint64_t chunk_size, uint64_t *blocks,
+                      size_t room);
+
 void glibc_walk_free(struct glibc_walk *walk);
 
 #endif

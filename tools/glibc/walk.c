@@ -89,6 +89,24 @@ static void mark_free(struct glibc_walk *walk) {
     }
 }
 
+// The block behind this one in its list.
+static uint64_t next_cached(const struct glibc_walk *walk, uint64_t block) {
+    uint64_t link = word_at(walk, block);
+    uint64_t plain = link ^ block >> 12;
+    return chunk_of_block(walk, plain) != NULL || plain == 0 ? plain : link;
+}
+
+// Head and length of one of the tcache's lists.
+static uint64_t cached_list(const struct glibc_walk *walk, unsigned bin, uint64_t *count) {
+    const struct glibc_chunk *first = &walk->chunks[0];
+    bool wide = first->size == TCACHE_CHUNK;
+    uint64_t counts = first->address + 16;
+    uint64_t heads = counts + TCACHE_BINS * (wide ? 2 : 1);
+    const unsigned char *at = walk->heap + (counts - walk->start) + bin * (wide ? 2u : 1u);
+    *count = wide ? at[0] + at[1] * 256u : *at;
+    return word_at(walk, heads + bin * 8);
+}
+
 // One list of the tcache; `count` bounds it, and so does every link that leads nowhere.
 static void mark_list(struct glibc_walk *walk, uint64_t block, uint64_t count) {
     for (; block != 0 && count > 0; count--) {
@@ -98,25 +116,40 @@ static void mark_list(struct glibc_walk *walk, uint64_t block, uint64_t count) {
         }
         chunk->state = BLOCK_IS_CACHED;
         walk->tcache_count++;
-        uint64_t link = word_at(walk, block);
-        uint64_t plain = link ^ block >> 12;
-        block = chunk_of_block(walk, plain) != NULL || plain == 0 ? plain : link;
+        block = next_cached(walk, block);
     }
 }
 
 static void mark_cached(struct glibc_walk *walk) {
     struct glibc_chunk *first = &walk->chunks[0];
-    bool wide = first->size == TCACHE_CHUNK;
-    if (!wide && first->size != TCACHE_CHUNK_OLD) {
+    if (first->size != TCACHE_CHUNK && first->size != TCACHE_CHUNK_OLD) {
         return; // tcache switched off, or a layout not known here
     }
     first->tcache = true;
-    uint64_t counts = first->address + 16;
-    uint64_t heads = counts + TCACHE_BINS * (wide ? 2 : 1);
     for (unsigned bin = 0; bin < TCACHE_BINS; bin++) {
-        const unsigned char *count = walk->heap + (counts - walk->start) + bin * (wide ? 2u : 1u);
-        mark_list(walk, word_at(walk, heads + bin * 8), wide ? count[0] + count[1] * 256u : *count);
+        uint64_t count = 0;
+        uint64_t head = cached_list(walk, bin, &count);
+        mark_list(walk, head, count);
     }
+}
+
+uint64_t glibc_cached(const struct glibc_walk *walk, uint64_t chunk_size, uint64_t *blocks,
+                      size_t room) {
+    uint64_t bin = chunk_size / 16 - 2; // the smallest chunk has 32 bytes
+    uint64_t count = 0;
+    uint64_t seen = 0;
+    if (walk->count == 0 || !walk->chunks[0].tcache || chunk_size < CHUNK_MIN ||
+        bin >= TCACHE_BINS) {
+        return 0;
+    }
+    uint64_t block = cached_list(walk, (unsigned)bin, &count);
+    for (; seen < count && chunk_of_block(walk, block) != NULL; seen++) {
+        if (seen < room) {
+            blocks[seen] = block;
+        }
+        block = next_cached(walk, block);
+    }
+    return seen;
 }
 
 static bool walk_region(struct glibc_walk *walk, const struct target *target,

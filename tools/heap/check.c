@@ -75,9 +75,12 @@ static void print_text(const struct session *session, const struct findings *fin
     char blocks[COUNT_TEXT];
     char cached[COUNT_TEXT];
     session_print_head(session, out);
-    out_format(out, "looked at %s runs, %s blocks, %s of them in bins, %zu threads\n",
-               human_count(runs, findings->runs), human_count(blocks, findings->blocks),
-               human_count(cached, findings->cached), session->snapshot->heap_count);
+    size_t threads = session->snapshot->heap_count;
+    out_format(
+        out, "looked at %s %s, %s %s, %s of them in bins, %zu %s\n",
+        human_count(runs, findings->runs), human_plural(findings->runs, "run", "runs"),
+        human_count(blocks, findings->blocks), human_plural(findings->blocks, "block", "blocks"),
+        human_count(cached, findings->cached), threads, human_plural(threads, "thread", "threads"));
     if (findings->moved > 0) {
         out_format(out, "~ %llu runs changed while they were read and were left out\n",
                    ull(findings->moved));

@@ -47,12 +47,34 @@ static void rows_of_lucid(struct observation *seen, struct snapshot *snapshot) {
     }
 }
 
+// The bin of the pointer's class in the first thread's heap; it works like a stack.
+static void bin_of_lucid(struct observation *seen, struct snapshot *snapshot) {
+    struct row row;
+    if (seen->pointer == 0 || !rows_find(snapshot, seen->pointer, &row) || row.kind != ROW_SMALL) {
+        return;
+    }
+    seen->bin_size = row.size;
+    for (size_t i = 0; i < snapshot->cached_count; i++) {
+        const struct snapshot_cached *cached = &snapshot->cached[i];
+        const struct snapshot_heap *heap = &snapshot->heaps[cached->heap];
+        if (cached->class != row.class || heap->tid != seen->pid) {
+            continue;
+        }
+        size_t place = heap->count[row.class] - 1 - cached->slot;
+        seen->bin_count++;
+        if (place < OBSERVED_BIN) {
+            seen->bin[place] = cached->address;
+        }
+    }
+}
+
 static void observe_lucid(struct observation *seen, struct target *target,
                           const struct root_places *places) {
     struct snapshot *snapshot = memory_take(sizeof(*snapshot));
     if (snapshot_take(snapshot, target, places, &places->list[0])) {
         seen->has_heap = true;
         rows_of_lucid(seen, snapshot);
+        bin_of_lucid(seen, snapshot);
     } else if (snapshot->reader.fault != READER_UNUSED) {
         snapshot_say_fault(snapshot);
     }
@@ -79,6 +101,10 @@ static void observe_glibc(struct observation *seen, const struct target *target)
             snprintf(seen->top.state, sizeof(seen->top.state), "top");
         } else {
             add_row(seen, chunk->address, chunk->size, state, word);
+        }
+        if (seen->pointer == chunk->address + 16) {
+            seen->bin_size = chunk->size;
+            seen->bin_count = glibc_cached(&walk, chunk->size, seen->bin, OBSERVED_BIN);
         }
     }
     glibc_walk_free(&walk);
@@ -148,9 +174,22 @@ static void print_row(struct out *out, const struct observed_row *row, uint64_t 
     out_format(out, "   %s 0x%-16llx %12llu  %-9s", here ? ">" : " ", ull(row->address),
                ull(row->size), row->state);
     if (row->size_word != 0) {
-        out_format(out, " (size word 0x%llx)", ull(row->size_word));
+        out_format(out, " (0x%llx, size word 0x%llx)", ull(row->size), ull(row->size_word));
     }
     out_char(out, '\n');
+}
+
+static void print_bin(struct out *out, const struct observation *seen) {
+    if (seen->bin_size == 0) {
+        return;
+    }
+    out_format(out, "    bin of %llu: %llu %s kept", ull(seen->bin_size), ull(seen->bin_count),
+               human_plural(seen->bin_count, "block", "blocks"));
+    for (size_t i = 0; i < OBSERVED_BIN && i < seen->bin_count; i++) {
+        out_format(out, "%s 0x%llx", i == 0 ? "; the next ones to be given out:" : ",",
+                   ull(seen->bin[i]));
+    }
+    out_text(out, seen->bin_count > OBSERVED_BIN ? ", ...\n" : "\n");
 }
 
 void observation_print(const struct observation *seen, struct out *out) {
@@ -173,6 +212,7 @@ void observation_print(const struct observation *seen, struct out *out) {
     if (seen->top.size != 0) {
         print_row(out, &seen->top, 0);
     }
+    print_bin(out, seen);
 }
 
 static void json_row(struct json *json, const char *key, const struct observed_row *row) {
@@ -211,6 +251,17 @@ void observation_json(const struct observation *seen, struct json *json) {
             json_string(json, NULL, text);
         }
         json_close_array(json);
+    }
+    if (seen->bin_size != 0) {
+        json_open_object(json, "bin");
+        json_number(json, "size", seen->bin_size);
+        json_number(json, "count", seen->bin_count);
+        json_open_array(json, "blocks");
+        for (size_t i = 0; i < OBSERVED_BIN && i < seen->bin_count; i++) {
+            json_address(json, NULL, seen->bin[i]);
+        }
+        json_close_array(json);
+        json_close_object(json);
     }
     json_open_array(json, "blocks");
     for (size_t i = 0; i < seen->row_count; i++) {

@@ -10,6 +10,7 @@
 
 #define OBSERVED_WORDS 12u // as in x/12wx
 #define OBSERVED_ROWS 8u
+#define OBSERVED_BIN 4u
 
 struct observed_row {
     uint64_t address;
@@ -31,6 +32,10 @@ struct observation {
     size_t row_count;
     struct observed_row top;
     uint64_t cached; // blocks in the thread's bins, or in glibc's tcache
+    // Of these the ones of the pointer's size, what malloc hands out first in front.
+    uint64_t bin_size; // 0: blocks like this one are not kept in a bin
+    uint64_t bin_count;
+    uint64_t bin[OBSERVED_BIN];
     // The region the pointer lies in.
     uint64_t region_start;
     uint64_t region_end;

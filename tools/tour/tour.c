@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SENTENCE 512
+#define SENTENCE 768
 
 // ---- the sentences: each is made from what was read -----------------------------------------------
 
@@ -37,11 +37,13 @@ static void explain_ten(char *to, const struct observation *now, const struct ob
     uint64_t grown = now->map.allocated - before->map.allocated;
     const struct observed_row *row = row_of(now);
     if (row != NULL && row->size_word != 0) {
-        snprintf(to, SENTENCE,
-                 "The break moved by %llu bytes. glibc keeps the size in front of the block: the "
-                 "word at ptr - 8 is 0x%llx, a chunk of %llu bytes and flag bits %llu; the words "
-                 "behind the block are the next chunk's size.",
-                 ull(grown), ull(row->size_word), ull(row->size), ull(row->size_word & 7));
+        snprintf(
+            to, SENTENCE,
+            "The break moved by %llu bytes. glibc keeps the size in front of the block: the "
+            "word at ptr - 8 is 0x%llx, a chunk of 0x%llx bytes (%llu) and flag bits %llu; the "
+            "words behind the chunk are the next one's size, here the top's: 0x%llx.",
+            ull(grown), ull(row->size_word), ull(row->size), ull(row->size),
+            ull(row->size_word & 7), ull(now->top.size_word));
     } else if (row != NULL) {
         snprintf(to, SENTENCE,
                  "The break moved by %llu bytes. The block has %llu bytes, and nothing in front of "
@@ -65,32 +67,75 @@ static void explain_fill(char *to, const struct observation *now) {
 
 static void explain_fifteen(char *to, const struct observation *now,
                             const struct observation *before) {
-    snprintf(to, SENTENCE, "It lies %lld bytes behind the first one%s.",
-             (long long)(now->pointer - before->pointer),
-             now->map.now.address == before->map.now.address
-                 ? ", and the break did not move: there was memory left"
-                 : "");
+    int used = snprintf(to, SENTENCE, "It lies %lld bytes behind the first one%s. ",
+                        (long long)(now->pointer - before->pointer),
+                        now->map.now.address == before->map.now.address
+                            ? ", and the break did not move: there was memory left"
+                            : "");
+    if (now->top.size_word != 0) {
+        snprintf(to + used, SENTENCE - (size_t)used,
+                 "The chunk was cut off the top, whose size word went from 0x%llx to 0x%llx.",
+                 ull(before->top.size_word), ull(now->top.size_word));
+    } else {
+        snprintf(
+            to + used, SENTENCE - (size_t)used,
+            "It came out of the thread's bin, which malloc(10) had filled: %llu blocks before, "
+            "%llu after.",
+            ull(before->bin_count), ull(now->bin_count));
+    }
+}
+
+// The two words at ptr: the program's no longer, so an allocator may write there.
+static void explain_freed_words(char *to, size_t length, const struct observation *now) {
+    uint64_t words[2];
+    if (!now->has_words || now->words_at + 8 != now->pointer) {
+        return;
+    }
+    memcpy(words, &now->words[2], sizeof(words));
+    if (row_of(now) != NULL && row_of(now)->size_word != 0) {
+        snprintf(
+            to, length,
+            " glibc writes into it: at ptr the link to the next block of its list, 0x%llx "
+            "(mixed with its own address), at ptr + 8 a key by which it notices a second free, "
+            "0x%llx.",
+            ull(words[0]), ull(words[1]));
+    } else {
+        snprintf(to, length,
+                 " lucid leaves what was in it, but for a mark at ptr + 8, 0x%llx: by that a "
+                 "second free is noticed, and nothing else relies on it.",
+                 ull(words[1]));
+    }
 }
 
 static void explain_free(char *to, const struct observation *now,
                          const struct observation *before) {
     const struct observed_row *row = row_of(now);
-    snprintf(to, SENTENCE,
-             "The block is %s now: the thread keeps it for its next malloc of that size (%llu "
-             "blocks kept before, %llu after). Nothing went back to the kernel: sbrk(0) is still "
-             "0x%llx.",
-             row != NULL ? row->state : "gone", ull(before->cached), ull(now->cached),
-             ull(now->map.now.address));
+    int used = snprintf(to, SENTENCE,
+                        "The block is %s now: the thread keeps it for its next malloc of that size "
+                        "(%llu blocks kept before, %llu after). Nothing went back to the kernel: "
+                        "sbrk(0) is still 0x%llx.",
+                        row != NULL ? row->state : "gone", ull(before->bin_count),
+                        ull(now->bin_count), ull(now->map.now.address));
+    explain_freed_words(to + used, SENTENCE - (size_t)used, now);
 }
 
 static void explain_large(char *to, const struct observation *now,
                           const struct observation *before) {
     bool moved = now->map.now.address != before->map.now.address;
-    snprintf(to, SENTENCE,
-             "The break %s. The block is at 0x%llx, in a mapping of its own from 0x%llx to 0x%llx "
-             "(%llu bytes): it comes from mmap.",
-             moved ? "moved" : "did not move", ull(now->pointer), ull(now->region_start),
-             ull(now->region_end), ull(now->region_end - now->region_start));
+    int used = snprintf(to, SENTENCE,
+                        "The break %s. The block is at 0x%llx, in a mapping of its own from 0x%llx "
+                        "to 0x%llx (%llu bytes): it comes from mmap.",
+                        moved ? "moved" : "did not move", ull(now->pointer), ull(now->region_start),
+                        ull(now->region_end), ull(now->region_end - now->region_start));
+    if (now->top.size_word != 0 && now->has_words && now->words_at + 8 == now->pointer) {
+        uint64_t word;
+        memcpy(&word, now->words, sizeof(word));
+        snprintf(
+            to + used, SENTENCE - (size_t)used,
+            " The word at ptr - 8 is 0x%llx: a chunk of %llu bytes and flag bits %llu, where 2 "
+            "says IS_MMAPPED.",
+            ull(word), ull(word & ~(uint64_t)7), ull(word & 7));
+    }
 }
 
 static void explain(enum subject_step step, char *to, const struct observation *now,
@@ -132,6 +177,26 @@ void tour_pause(const struct tour *tour) {
     }
 }
 
+// A sentence, two columns in, broken between words.
+static void print_sentence(struct out *out, const char *sentence) {
+    unsigned width = terminal_width() - 2;
+    size_t column = 0;
+    while (*sentence != 0) {
+        size_t word = strcspn(sentence, " ");
+        if (column == 0 || column + 1 + word > width) {
+            out_text(out, column == 0 ? "  " : "\n  ");
+            column = 0;
+        } else {
+            out_char(out, ' ');
+            column++;
+        }
+        out_bytes(out, sentence, word);
+        column += word;
+        sentence += word + (sentence[word] != 0);
+    }
+    out_char(out, '\n');
+}
+
 static void json_step(struct tour *tour, const char *name, const char *title,
                       const struct observation *seen, size_t count, const char *const *sentences) {
     struct json *json = &tour->writer;
@@ -162,9 +227,10 @@ void tour_step(struct tour *tour, const char *name, const char *title,
         for (size_t i = 0; i < count; i++) {
             out_format(out, "\n  %s, process %d\n", seen[i].allocator, (int)seen[i].pid);
             observation_print(&seen[i], out);
-            out_format(out, "  %s\n", sentences[i]);
+            print_sentence(out, sentences[i]);
         }
     }
+    out_flush(out); // the program may run on for long
     tour_pause(tour);
 }
 
@@ -211,13 +277,15 @@ static void print_answers(const struct stage *stage) {
     out_text(out, "\nThree questions, answered from what was just read\n");
     for (size_t i = 0; i < stage->count; i++) {
         const struct observation *seen = &stage->now[i];
-        out_format(out,
-                   "  %s: the break is at 0x%llx; in front of a pointer there is %s; %llu bytes "
-                   "are left in the top, at 0x%llx.\n",
-                   seen->allocator, ull(seen->map.now.address),
-                   seen->top.size_word != 0 ? "the chunk's size with its flags"
-                                            : "nothing of the allocator's",
-                   ull(seen->top.size), ull(seen->top.address));
+        char text[SENTENCE];
+        snprintf(text, sizeof(text),
+                 "%s: the break is at 0x%llx; in front of a pointer there is %s; %llu bytes are "
+                 "left in the top, at 0x%llx.",
+                 seen->allocator, ull(seen->map.now.address),
+                 seen->top.size_word != 0 ? "the chunk's size with its flags"
+                                          : "nothing of the allocator's",
+                 ull(seen->top.size), ull(seen->top.address));
+        print_sentence(out, text);
     }
 }
 
