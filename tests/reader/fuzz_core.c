@@ -8,8 +8,10 @@
 // of patches to that core, so that the fuzzer spends its time behind the ELF headers:
 //   4 bytes offset, 1 byte how (add, set one byte, set eight), 8 bytes value
 #include "glibc/glibc.h"
+#include "heap/cells.h"
 #include "heap/check.h"
 #include "heap/rows.h"
+#include "heap/scan.h"
 #include "heap/tally.h"
 #include "layout/break.h"
 #include "util/human.h"
@@ -23,6 +25,34 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void note_found(uint64_t address, void *context) {
+    *(uint64_t *)context ^= address;
+}
+
+// What find, block --refs and map do.
+static void look_around(struct target *target, struct snapshot *snapshot) {
+    const struct reader *reader = &snapshot->reader;
+    uint64_t seen = 0;
+    struct scan scan = {.target = target,
+                        .length = 8,
+                        .step = 8,
+                        .low = reader->fixed.base,
+                        .high = reader->fixed.meta_end,
+                        .found = note_found,
+                        .context = &seen};
+    struct cells cells;
+    scan_rest(&scan, snapshot);
+    scan_heap(&scan, snapshot);
+    uint64_t start = reader_address(reader, 1);
+    uint64_t end = reader_address(reader, reader->live.limit);
+    uint64_t size = reader->fixed.page_size;
+    while ((end - start) / size > 4096) {
+        size *= 2;
+    }
+    cells_cut(&cells, snapshot, start, end, size);
+    cells_free(&cells);
+}
 
 static void read_heap(struct target *target, const struct root_places *places) {
     static struct snapshot snapshot;
@@ -46,6 +76,7 @@ static void read_heap(struct target *target, const struct root_places *places) {
                 rows_find(&snapshot, row.address, &found);
             }
         }
+        look_around(target, &snapshot);
         snapshot_free(&snapshot);
     }
 }

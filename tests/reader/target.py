@@ -9,6 +9,7 @@ import threading
 
 from onetest import BUILD, LIBRARY, LUCID, Case
 
+NOBODY = 65534
 SUBJECT = str(BUILD / "tests" / "reader" / "reader_subject")
 
 

@@ -19,6 +19,8 @@ import subprocess
 
 import gdb
 
+# Loaded together with the library: the command is installed near that.
+LIBRARY = gdb.current_objfile().filename if gdb.current_objfile() else None
 COMMANDS = ("heap", "block", "arena", "bins", "map", "layout", "check", "find")
 TAKES_ADDRESS = ("block",)
 
@@ -29,6 +31,9 @@ def find_tool():
     candidates = [os.environ.get("LUCID")]
     for up in ("", "..", "../..", "../../..", "../../bin", "../../../bin", "../../build"):
         candidates.append(os.path.join(here, up, "lucid"))
+    if LIBRARY:
+        for up in ("..", "../..", "../../.."):
+            candidates.append(os.path.join(os.path.dirname(LIBRARY), up, "bin", "lucid"))
     candidates.append(shutil.which("lucid"))
     for path in candidates:
         if path and os.path.isfile(path) and os.access(path, os.X_OK):

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PAGES_AT_ONCE ((size_t)1 << 16)
+
 // Adds the bytes [start, end) to one of the sums of every cell they touch.
 static void spread(struct cells *cells, uint64_t start, uint64_t end, size_t sum) {
     start = start > cells->start ? start : cells->start;
@@ -50,18 +52,40 @@ static void mark_moved(struct cells *cells, uint64_t start, uint64_t end) {
     }
 }
 
-static void spread_residency(struct cells *cells, const struct target *target) {
+// The part of one region that the cells show. False: its pages are not known.
+static bool spread_region(struct cells *cells, const struct target *target,
+                          const struct region *region) {
     uint64_t page = target->page_size;
-    size_t pages = (size_t)((cells->end - cells->start + page - 1) / page);
-    uint8_t *states = memory_take(pages);
-    cells->residency = target_pages(target, cells->start, pages, states);
-    for (size_t i = 0; i < pages && cells->residency; i++) {
-        if (states[i] & TARGET_PAGE_PRESENT) {
-            spread(cells, cells->start + i * page, cells->start + (i + 1) * page,
-                   offsetof(struct cell, resident));
+    uint64_t end = region->end < cells->end ? region->end : cells->end;
+    uint64_t at = region->start > cells->start ? region->start : cells->start / page * page;
+    uint8_t *states = memory_take(PAGES_AT_ONCE);
+    bool known = true;
+    while (at < end && known) {
+        uint64_t rest = (end - at + page - 1) / page;
+        size_t pages = rest < PAGES_AT_ONCE ? (size_t)rest : PAGES_AT_ONCE;
+        known = target_pages(target, at, pages, states);
+        for (size_t i = 0; i < pages && known; i++) {
+            if (states[i] & TARGET_PAGE_PRESENT) {
+                spread(cells, at + i * page, at + (i + 1) * page, offsetof(struct cell, resident));
+            }
         }
+        at += pages * page;
     }
     free(states);
+    return known;
+}
+
+// Region by region: of a damaged heap's claims the kernel's word is the bound.
+static void spread_residency(struct cells *cells, const struct target *target) {
+    uint8_t state;
+    cells->residency =
+        target_pages(target, cells->start / target->page_size * target->page_size, 1, &state);
+    for (size_t i = 0; i < target->regions.count && cells->residency; i++) {
+        const struct region *region = &target->regions.list[i];
+        if (region->start < cells->end && region->end > cells->start) {
+            cells->residency = spread_region(cells, target, region);
+        }
+    }
 }
 
 void cells_cut(struct cells *cells, struct snapshot *snapshot, uint64_t start, uint64_t end,

@@ -130,6 +130,7 @@ static void print_padded_number(struct out *out, uint64_t number, size_t width) 
     out_bytes(out, digits, length);
 }
 
+// Columns: address, size, class (of small blocks), state, what else there is to say.
 static void print_row(struct out *out, const struct row *row) {
     char address[18];
     size_t length = out_hex_digits(address, row->address);
@@ -137,7 +138,12 @@ static void print_row(struct out *out, const struct row *row) {
     out_bytes(out, address, length);
     out_spaces(out, length < 18 ? 18 - length : 0);
     print_padded_number(out, row->size, 12);
-    out_text(out, "  ");
+    if (row->kind == ROW_SMALL || row->kind == ROW_UNCARVED) {
+        print_padded_number(out, row->class, 7);
+        out_text(out, "  ");
+    } else {
+        out_text(out, "      -  ");
+    }
     out_text(out, row_name(row));
     if (row->heap != NULL) {
         out_format(out, "  thread %d %s", (int)row->heap->tid, row->heap->name);
@@ -158,7 +164,7 @@ static void print_text(struct listing *listing) {
     session_print_head(&listing->session, out);
     print_summary(out, &listing->tally);
     out_flush(out); // the summary first, however long the list is
-    out_text(out, "  ADDRESS                   SIZE  STATE\n");
+    out_text(out, "  ADDRESS                   SIZE  CLASS  STATE\n");
     rows_begin(&rows, listing->session.snapshot);
     while (rows_next(&rows, &row)) {
         if (row.kind == ROW_TOP) {
@@ -185,34 +191,47 @@ static void print_text(struct listing *listing) {
 
 // ---- JSON -----------------------------------------------------------------------------------------
 
-static void json_row_end(struct out *out, const struct row *row) {
-    if (row->heap != NULL) {
-        out_text(out, ",\"thread\":");
-        out_number(out, (uint64_t)row->heap->tid);
-    }
-    out_text(out, row->moved ? ",\"moved\":true}" : "}");
+// Appends a text that the compiler knows.
+static inline char *put(char *at, const char *text) {
+    size_t length = strlen(text);
+    memcpy(at, text, length);
+    return at + length;
 }
 
-// Rows are written by hand: ten million of them in less than two seconds.
-static void json_block(struct out *out, const struct row *row) {
-    static const char *const states[] = {",\"state\":\"used\"", ",\"state\":\"cached\"",
-                                         ",\"state\":\"free\""};
-    char address[18];
-    out_bytes(out, "{\"address\":\"", 12);
-    out_bytes(out, address, out_hex_digits(address, row->address));
-    out_bytes(out, "\",\"size\":", 9);
-    out_number(out, row->size);
-    out_text(out, states[row->state]);
-    if (row->kind == ROW_SMALL) {
-        out_text(out, ",\"class\":");
-        out_number(out, row->class);
-    } else {
-        out_text(out, ",\"kind\":\"");
-        out_text(out, row_kind_names[row->kind]);
-        out_text(out, "\",\"asked\":");
-        out_number(out, row->asked);
+static char *put_state(char *at, enum block_state state) {
+    switch (state) {
+    case BLOCK_IS_USED:
+        return put(at, ",\"state\":\"used\"");
+    case BLOCK_IS_CACHED:
+        return put(at, ",\"state\":\"cached\"");
+    default:
+        return put(at, ",\"state\":\"free\"");
     }
-    json_row_end(out, row);
+}
+
+// Rows are written by hand, a line at a time: ten million of them in less than two seconds.
+static void json_block(struct out *out, const struct row *row) {
+    char line[192];
+    char *at = put(line, "{\"address\":\"");
+    at += out_hex_digits(at, row->address);
+    at = put(at, "\",\"size\":");
+    at += out_digits(at, row->size);
+    at = put_state(at, row->state);
+    if (row->kind == ROW_SMALL) {
+        at = put(at, ",\"class\":");
+        at += out_digits(at, row->class);
+    } else {
+        at = put(at, ",\"kind\":\"");
+        at = put(at, row_kind_names[row->kind]);
+        at = put(at, "\",\"asked\":");
+        at += out_digits(at, row->asked);
+    }
+    if (row->heap != NULL) {
+        at = put(at, ",\"thread\":");
+        at += out_digits(at, (uint64_t)row->heap->tid);
+    }
+    at = put(at, row->moved ? ",\"moved\":true}" : "}");
+    out_bytes(out, line, (size_t)(at - line));
 }
 
 static void json_place(struct json *json, const char *key, const struct row *row) {

@@ -10,7 +10,8 @@
 
 #define NOTE_OWNER "lucid"
 #define NOTE_ROOT 2u
-#define SCAN_MAX ((uint64_t)64 << 20) // of memory without a file, when there are no images at all
+#define SCAN_MAX ((uint64_t)64 << 20)    // of one piece of memory
+#define SCAN_TOTAL ((uint64_t)512 << 20) // a forged core claims any number of them
 #define SCAN_PIECE ((size_t)1 << 20)
 
 static void add_place(struct root_places *places, uint64_t address, const char *how,
@@ -58,14 +59,18 @@ static void look_at_image(struct root_places *places, const struct target *targe
     }
 }
 
-// Every root begins at a page, in memory that a file initialised.
-static void scan_region(struct root_places *places, const struct target *target,
-                        const struct region *region, uint64_t start, uint64_t end) {
+// Every root begins at a page, in memory that a file initialised. Returns how much was read.
+static uint64_t scan_region(struct root_places *places, const struct target *target,
+                            const struct region *region, uint64_t start, uint64_t end) {
     char *piece = memory_take(SCAN_PIECE);
-    for (uint64_t at = region->start; at < region->end; at += SCAN_PIECE) {
-        uint64_t rest = region->end - at;
-        size_t length = rest < SCAN_PIECE ? (size_t)rest : SCAN_PIECE;
-        size_t got = target->view.read(target->view.context, at, piece, length);
+    uint64_t length = region->end - region->start;
+    size_t got = SCAN_PIECE;
+    uint64_t done = 0;
+    for (; done < length && done < SCAN_MAX && got == SCAN_PIECE; done += got) {
+        uint64_t at = region->start + done;
+        uint64_t rest = length - done;
+        got = target->view.read(target->view.context, at, piece,
+                                rest < SCAN_PIECE ? (size_t)rest : SCAN_PIECE);
         for (size_t page = 0; page + sizeof(LUCID_LAYOUT_MAGIC) <= got; page += 4096) {
             bool magic = memcmp(piece + page, LUCID_LAYOUT_MAGIC, sizeof(LUCID_LAYOUT_MAGIC)) == 0;
             if (magic && is_root(target, at + page)) {
@@ -74,18 +79,20 @@ static void scan_region(struct root_places *places, const struct target *target,
         }
     }
     free(piece);
+    return done;
 }
 
 static void scan(struct root_places *places, const struct target *target,
                  const struct images *images) {
-    for (size_t i = 0; i < target->regions.count; i++) {
+    uint64_t done = 0;
+    for (size_t i = 0; i < target->regions.count && done < SCAN_TOTAL; i++) {
         const struct region *region = &target->regions.list[i];
         const struct image *image = images_owner(images, region->start);
         bool may_be = region->rights[0] == 'r' && region->rights[2] != 'x';
         if (may_be && image != NULL) {
-            scan_region(places, target, region, image->start, image->end);
-        } else if (may_be && images->count == 0 && region->end - region->start <= SCAN_MAX) {
-            scan_region(places, target, region, 0, 0);
+            done += scan_region(places, target, region, image->start, image->end);
+        } else if (may_be && images->count == 0) {
+            done += scan_region(places, target, region, 0, 0);
         }
     }
 }

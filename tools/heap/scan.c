@@ -36,15 +36,30 @@ static void scan_piece(const struct scan *scan, uint64_t address, const unsigned
     }
 }
 
+// Where memory goes on behind an address that cannot be read; `end`: nowhere before that.
+static uint64_t next_region(const struct scan *scan, uint64_t address, uint64_t end) {
+    const struct regions *regions = &scan->target->regions;
+    for (size_t i = 0; i < regions->count; i++) {
+        if (regions->list[i].start > address && regions->list[i].start < end) {
+            return regions->list[i].start;
+        }
+    }
+    return end;
+}
+
 void scan_range(const struct scan *scan, uint64_t start, uint64_t end) {
     unsigned char *bytes = memory_take(PIECE);
     size_t overlap = scan->length - 1; // what begins in one piece may end in the next
-    for (uint64_t at = start; at + overlap < end;) {
+    for (uint64_t at = start; at < end && end - at > overlap;) {
         size_t want = end - at < PIECE ? (size_t)(end - at) : PIECE;
+        char first;
         if (target_copy(scan->target, at, bytes, want)) {
             scan_piece(scan, at, bytes, want);
+        } else if (!view_read(&scan->target->view, at, &first, 1)) {
+            at = next_region(scan, at, end); // a forged length costs nothing
+            continue;
         }
-        if (want <= overlap || at + want >= end) {
+        if (want <= overlap || end - at <= want) {
             break;
         }
         at += want - overlap;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SIDE = 12, GAP = 1, LEFT = 130, TOP = 64, PER_ROW = 64 };
@@ -104,7 +105,12 @@ bool cells_write_svg(const struct cells *cells, const char *path, const char *ti
         return false;
     }
     out->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct stat file;
     bool done = out->fd >= 0;
+    // A file that was there before keeps its mode.
+    if (done && fstat(out->fd, &file) == 0 && S_ISREG(file.st_mode)) {
+        done = fchmod(out->fd, 0600) == 0;
+    }
     if (done) {
         write_picture(out, cells, title);
         done = out_flush(out);

@@ -32,6 +32,17 @@ static const struct core_segment *find_segment(const struct core *core, uint64_t
     return inside ? &core->segments[low] : NULL;
 }
 
+// -2: it cannot be read, do not try again. A core says what it likes: no devices.
+static int open_mapped(const char *path) {
+    struct stat file;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd >= 0 ? fd : -2;
+}
+
 // Pages that the kernel left out because their file has them.
 static size_t read_from_file(struct core *core, const struct core_segment *segment, uint64_t at,
                              void *to, size_t length) {
@@ -40,8 +51,7 @@ static size_t read_from_file(struct core *core, const struct core_segment *segme
     }
     struct core_file *file = &core->files[segment->file];
     if (file->fd == -1) {
-        file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        file->fd = file->fd == -1 ? -2 : file->fd; // -2: do not try again
+        file->fd = open_mapped(file->path);
     }
     if (file->fd < 0 || segment->file_offset + at > INT64_MAX) {
         return 0;

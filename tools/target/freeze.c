@@ -105,9 +105,15 @@ bool target_freeze(struct target *target) {
     if (fresh < 0) {
         int error = errno;
         target_thaw(target);
-        say("%s cannot be frozen (%s): it is being traced by another program (gdb, strace), or "
-            "tracing it needs sudo; leave out --freeze, or end the other one",
-            target->label, strerror(error));
+        pid_t tracer = target_tracer(target->pid);
+        if (tracer != 0) {
+            say("%s cannot be frozen: process %d traces it (gdb, strace); leave out --freeze, or "
+                "end that one",
+                target->label, (int)tracer);
+        } else {
+            target_refused(target, "the threads", error);
+            say("%s; or leave out --freeze", target->obstacle);
+        }
         return false;
     }
     read_registers(target);

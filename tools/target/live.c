@@ -96,40 +96,6 @@ bool target_regions(struct target *target, bool counts) {
     return true;
 }
 
-static int yama_scope(void) {
-    char *text = memory_file("/proc/sys/kernel/yama/ptrace_scope", NULL);
-    int scope = text != NULL ? atoi(text) : 0;
-    free(text);
-    return scope;
-}
-
-// Why the memory cannot be read, and the one thing that helps.
-static void explain_refusal(struct target *target, int error) {
-    char path[64];
-    struct stat owner;
-    const char *why = "the kernel refuses ptrace access to it";
-    const char *fix = "run the same command with sudo";
-    snprintf(path, sizeof(path), "/proc/%d", (int)target->pid);
-    bool known = stat(path, &owner) == 0;
-    if (error == ESRCH) {
-        why = "it has ended";
-        fix = "look for another one";
-    } else if (known && geteuid() != 0 && owner.st_uid != geteuid()) {
-        why = "it belongs to another user, or has made itself unreadable (not dumpable)";
-    } else if (yama_scope() == 1) {
-        why = "kernel.yama.ptrace_scope is 1, so only an ancestor of it may read it";
-        fix =
-            "run the same command with sudo, or give the program after -- so that lucid starts it";
-    } else if (yama_scope() >= 2) {
-        why = "kernel.yama.ptrace_scope reserves reading for CAP_SYS_PTRACE";
-    } else if (geteuid() == 0) {
-        fix = "run the command outside the container, or give the container CAP_SYS_PTRACE";
-    }
-    snprintf(target->obstacle, sizeof(target->obstacle),
-             "the memory of %s cannot be read (%s): %s; %s", target->label, strerror(error), why,
-             fix);
-}
-
 // The auxiliary vector as the kernel gave it to the program.
 static void read_auxv(struct target *target) {
     size_t length = 0;
@@ -179,11 +145,11 @@ static void probe_memory(struct target *target) {
             return;
         }
         if (errno == EPERM || errno == EACCES || errno == ESRCH || errno == ENOSYS) {
-            explain_refusal(target, errno);
+            target_refused(target, "the memory", errno);
             return;
         }
     }
-    explain_refusal(target, EPERM);
+    target_refused(target, "the memory", EPERM);
 }
 
 bool target_open_live(struct target *target, pid_t pid) {
@@ -193,7 +159,7 @@ bool target_open_live(struct target *target, pid_t pid) {
     target->view = (struct view){.read = read_live, .context = target};
     target->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
     if (pid <= 0 || !read_name(target)) {
-        say("there is no process %d; `ps -e` lists those that run", (int)pid);
+        target_not_there(pid);
         return false;
     }
     if (is_32_bit(target)) {
@@ -202,9 +168,8 @@ bool target_open_live(struct target *target, pid_t pid) {
         return false;
     }
     if (!target_regions(target, false)) {
-        say("the address space of %s cannot be read (%s): it belongs to another user or is not "
-            "dumpable; run the same command with sudo",
-            target->label, strerror(errno));
+        target_refused(target, "the address space", errno);
+        say("%s", target->obstacle);
         return false;
     }
     if (target->regions.count == 0) {

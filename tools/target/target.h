@@ -35,7 +35,7 @@ struct target {
     struct target_thread *threads;
     size_t thread_count;
     bool memory_readable;
-    char obstacle[512]; // why memory is not readable and what to do; a sentence
+    char obstacle[1024]; // why memory is not readable and what to do; a sentence
     enum target_pause pause;
     uint64_t pause_start;  // nanoseconds
     uint64_t pause_length; // nanoseconds; how long --freeze held the target
@@ -58,6 +58,16 @@ bool target_open_gdb(struct target *target, const char *pipes);
 
 // Reads maps (with `counts`: smaps) again.
 bool target_regions(struct target *target, bool counts);
+
+// `what` of a living process cannot be read because of `error`: a sentence into `obstacle` that
+// names the missing permission and what helps.
+void target_refused(struct target *target, const char *what, int error);
+
+// The process that traces this one, or 0.
+pid_t target_tracer(pid_t pid);
+
+// Says that there is no such process, or that it is only hidden.
+void target_not_there(pid_t pid);
 
 // Ends everything that was begun, lets a launched program go on and end.
 void target_close(struct target *target);

@@ -1,0 +1,79 @@
+// Preloaded into the command: makes the system refuse what it refuses elsewhere.
+//
+//   OBSTACLE_MEMORY=1     another process's memory cannot be read
+//   OBSTACLE_YAMA=FILE    stands for /proc/sys/kernel/yama/ptrace_scope
+//   OBSTACLE_STOP=1       ptrace and signals end the command with SIGABRT
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
+                                const struct iovec *remote, unsigned long remote_count,
+                                unsigned long flags) {
+    ssize_t (*next)(pid_t, const struct iovec *, unsigned long, const struct iovec *, unsigned long,
+                    unsigned long) = dlsym(RTLD_NEXT, "process_vm_readv");
+    if (getenv("OBSTACLE_MEMORY") != NULL) {
+        errno = EPERM;
+        return -1;
+    }
+    return next(pid, local, local_count, remote, remote_count, flags);
+}
+
+static const char *instead(const char *path) {
+    const char *yama = getenv("OBSTACLE_YAMA");
+    size_t length = strlen(path);
+    if (yama != NULL && strcmp(path, "/proc/sys/kernel/yama/ptrace_scope") == 0) {
+        return yama;
+    }
+    if (getenv("OBSTACLE_MEMORY") != NULL && strncmp(path, "/proc/", 6) == 0 && length > 4 &&
+        strcmp(path + length - 4, "/mem") == 0) {
+        return NULL;
+    }
+    return path;
+}
+
+static int open_by(const char *name, const char *path, int flags, mode_t mode) {
+    int (*next)(const char *, int, ...) = dlsym(RTLD_NEXT, name);
+    path = instead(path);
+    if (path == NULL) {
+        errno = EACCES;
+        return -1;
+    }
+    return next(path, flags, mode);
+}
+
+EXPORT int open(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return open_by("open", path, flags, mode);
+}
+
+static void refuse_to_stop(void) {
+    if (getenv("OBSTACLE_STOP") != NULL) {
+        abort();
+    }
+}
+
+EXPORT long ptrace(int request, ...);
+long ptrace(int request, ...) {
+    (void)request;
+    refuse_to_stop();
+    errno = EPERM;
+    return -1;
+}
+
+EXPORT int kill(pid_t pid, int signal) {
+    int (*next)(pid_t, int) = dlsym(RTLD_NEXT, "kill");
+    refuse_to_stop();
+    return next(pid, signal);
+}
