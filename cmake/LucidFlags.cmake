@@ -43,6 +43,8 @@ target_compile_options(lucid_library_flags INTERFACE
     -fPIC
     -fno-plt
     -fno-semantic-interposition
+    -ffunction-sections
+    -fdata-sections
     # The thread pointer is reached with one instruction, without a call into the loader.
     -ftls-model=initial-exec
     # Otherwise the compiler may turn the body of our calloc into a call of calloc.

@@ -10,9 +10,9 @@
 #include <string.h>
 
 bool arena_init(void) {
-    os_lock(&root.live.pool.lock);
+    lock_take(&root.live.pool.lock);
     bool done = grow_init();
-    os_unlock(&root.live.pool.lock);
+    lock_drop(&root.live.pool.lock);
     return done;
 }
 
@@ -166,13 +166,26 @@ static void claim_units(uint32_t head, uint32_t units, bool zero) {
 }
 
 uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero) {
-    os_lock(&live()->pool.lock);
+    lock_take(&live()->pool.lock);
     uint32_t head = take_locked(units, alignment, kind);
-    os_unlock(&live()->pool.lock);
+    lock_drop(&live()->pool.lock);
     if (head != 0) {
         claim_units(head, units, zero);
     }
     return head;
+}
+
+void arena_populate(uint32_t head, size_t bytes) {
+    uintptr_t start = unit_address(head);
+    bool huge = start >= root.fixed.base + HUGE_ARENA_MIN && start < live()->huge_end;
+    if (huge || __atomic_load_n(&live()->populate_refused, __ATOMIC_RELAXED) != 0) {
+        return;
+    }
+    if (os_populate((void *)start, align_up(bytes, root.fixed.page_size))) {
+        run_at(head)->dirty = (uint32_t)((bytes + UNIT_SIZE - 1) >> UNIT_SHIFT);
+    } else {
+        __atomic_store_n(&live()->populate_refused, 1, __ATOMIC_RELAXED);
+    }
 }
 
 struct age {
@@ -243,9 +256,9 @@ void arena_give(uint32_t head, uint32_t dirty) {
     uint32_t length = run_length_of(run_load(head));
     mark_free_units(head, length, dirty);
     allowance_give((size_t)(length - dirty) << UNIT_SHIFT);
-    os_lock(&live()->pool.lock);
+    lock_take(&live()->pool.lock);
     arena_join(head, length, dirty);
-    os_unlock(&live()->pool.lock);
+    lock_drop(&live()->pool.lock);
 }
 
 bool arena_free_large(uint32_t head) {
@@ -296,9 +309,9 @@ static bool extend_locked(uint32_t head, uint32_t units) {
 
 bool arena_extend(uint32_t head, uint32_t units) {
     uint32_t length = run_length_of(run_load(head));
-    os_lock(&live()->pool.lock);
+    lock_take(&live()->pool.lock);
     bool done = extend_locked(head, units);
-    os_unlock(&live()->pool.lock);
+    lock_drop(&live()->pool.lock);
     for (uint32_t i = length; done && i < units; i++) {
         root.fixed.units[head + i] = (struct unit){.bin = 0, .back = (uint16_t)i};
     }
@@ -309,11 +322,11 @@ void arena_shrink(uint32_t head, uint32_t units) {
     uint32_t length = run_length_of(run_load(head));
     uint32_t rest = length - units;
     mark_free_units(head + units, rest, rest);
-    os_lock(&live()->pool.lock);
+    lock_take(&live()->pool.lock);
     run_store(head + units, RUN_BUSY, rest);
     run_store(head, RUN_LARGE, units);
     arena_join(head + units, rest, rest);
-    os_unlock(&live()->pool.lock);
+    lock_drop(&live()->pool.lock);
 }
 
 // Units of the runs in a row from `head` on that are free, or that a thread which is gone was about
@@ -388,7 +401,7 @@ uint64_t arena_taken_units(void) {
 }
 
 void arena_check(void) {
-    os_lock(&live()->pool.lock);
+    lock_take(&live()->pool.lock);
     uint32_t free_units = 0;
     uint32_t dirty_units = 0;
     uint32_t head = 1;
@@ -414,5 +427,5 @@ void arena_check(void) {
     if (free_units != live()->pool.free_units || dirty_units != live()->pool.dirty_units) {
         panic_broken("arena: the pool's counts are wrong; free units", free_units);
     }
-    os_unlock(&live()->pool.lock);
+    lock_drop(&live()->pool.lock);
 }

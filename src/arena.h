@@ -15,6 +15,10 @@ bool arena_init(void);
 // may hold old data; with `zero` these are cleared.
 uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero);
 
+// Has the first `bytes` of a clean run put there at once. It may stay as it is: where huge pages were
+// asked for, one fault brings more, and not every kernel can.
+void arena_populate(uint32_t head, size_t bytes);
+
 // Gives a run back. The first `dirty` units of it may hold data.
 void arena_give(uint32_t head, uint32_t dirty);
 

@@ -28,6 +28,8 @@
 #define SPAN_BLOCKS_MAX ((unsigned)(UNIT_SIZE / BLOCK_ALIGN))
 #define SPAN_WORDS (SPAN_BLOCKS_MAX / 64u)
 
+#define CACHE_LINE 64u
+
 // Bins: how many blocks a thread keeps of one class.
 // One less than a power of two: with the slot at the bottom the array fills what it is given.
 #define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
@@ -35,6 +37,7 @@
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
 #define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u) // of a bin that gave back scattered blocks,
 #define BIN_FLUSHES_ONLY 4u                      // and took none, so many times in a row
+#define BIN_SHARE 1024u    // of the arena in use, for a bin that goes up and down by chance
 #define BIN_BUSY_EVENTS 6u // a bin that ran empty or full twice within so many such events grows
 
 // The arena grows by at least this much, and by at most this share of itself.
@@ -53,6 +56,14 @@
 // Blocks above this have a mapping of their own (option mmap_threshold).
 #define MAPPING_THRESHOLD ((size_t)32 << 20)
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
+
+// A class with so many spans gets the memory of its next one from the kernel at once: what the last
+// span holds in excess is a small part of the class then.
+#define POPULATE_SPANS 8u
+
+// So does a zeroed block up to this size: such a block is mostly read first, which would cost two
+// faults for each page.
+#define POPULATE_ZEROED_MAX ((size_t)256 << 10)
 
 // Giving back (purge.h): how much free memory makes it worth while, and how long it must be free.
 #define HELPER_START_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)2 << 20)

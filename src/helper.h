@@ -12,10 +12,11 @@
 
 // Dirty units that may stay: a share of what is in use, so that a program that lives on finds a
 // little at hand.
+#define KEEP_SHARE 16u
 static inline uint64_t helper_keep_units(void) {
     uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
     uint64_t used = top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
-    return used / 16;
+    return used / KEEP_SHARE;
 }
 
 // So many more make a helper worth its start.

@@ -35,6 +35,9 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
         return NULL;
     }
     ask_for_huge_pages(head, size);
+    if (zero && size <= POPULATE_ZEROED_MAX && run_at(head)->dirty == 0) {
+        arena_populate(head, size);
+    }
     run_at(head)->size = size;
     run_at(head)->birth = (uint32_t)os_now_ms();
     run_at(head)->region = region;

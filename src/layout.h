@@ -180,11 +180,11 @@ struct region_table {
 // One per class: the spans that are not held and have free blocks.
 struct class_list {
     _Atomic uint32_t lock;
-    uint32_t head;  // most recent first
-    uint32_t count; // spans on the list
-    uint32_t spans; // spans of the class in existence
-    uint32_t tail;  // of the list: spans whose free pages were given back, to be used last
-    uint32_t reserved;
+    uint32_t head;        // most recent first
+    uint32_t count;       // spans on the list
+    uint32_t spans;       // spans of the class in existence
+    uint32_t tail;        // of the list: spans whose free pages were given back, to be used last
+    uint32_t reserved[3]; // two classes share a cache line
 };
 
 #define POOL_TREES 2u // 0: clean runs, 1: runs with at least one dirty unit
@@ -391,17 +391,38 @@ struct allowance {
     _Atomic uint64_t refused; // times
 };
 
+// Fields that are written often lie on other cache lines than those that every call reads.
 struct root_live {
+    // Read by every free; all of these change only when the arena grows.
     _Atomic uint64_t reach; // BLOCK_ALIGN-byte granules from base to the end of the arena
-    _Atomic uint64_t top;   // first unit that no run has used yet
     uint64_t limit;         // units from base to the end of the arena: reach in units
     uint64_t committed;     // units whose records are accessible
     uintptr_t break_end;    // the break as we last left it; 0: the break is not usable
     uintptr_t huge_end;     // huge pages are asked for from HUGE_ARENA_MIN up to here
     uint32_t break_moves;   // times somebody else's move of the break was stepped over
     uint32_t continued;     // times the arena went on in a mapping because the break did not move
+
+    // Read by the slow paths, and written hardly ever.
+    _Atomic uint32_t ready __attribute__((aligned(CACHE_LINE))); // 1 once everything is set up
+    uint32_t watch;              // WATCH_ bits; does not change once `ready`
+    struct fork_page *fork_page; // NULL while the process has had one thread only
+    struct event_counts *counts; // NULL: the option `events` is off
+    struct hardened *hardened;   // NULL: hardened mode is off
+    struct guard *guard;         // NULL: no block was sampled yet
+    void *empty_slot;            // always NULL: what lies below the top of the bins of nobody
+    _Atomic uint32_t init_lock;
+    uint32_t populate_refused; // the kernel does not put memory behind addresses when asked
+    struct option_values options;
+    struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
+
+    // Written whenever units change hands.
+    _Atomic uint64_t top __attribute__((aligned(CACHE_LINE))); // first unit no run has used yet
     struct pool pool;
-    struct class_list lists[CLASS_COUNT];
+
+    // Written when a span changes hands.
+    struct class_list lists[CLASS_COUNT] __attribute__((aligned(CACHE_LINE)));
+
+    // Written now and then.
     struct mapping_table mappings;
     _Atomic uint32_t heap_lock; // guards the registry
     uint32_t heap_count;
@@ -412,16 +433,6 @@ struct root_live {
     uintptr_t meta_committed;
     void *meta_free[16]; // returned memory by power of two, 64 bytes first
     _Atomic uint32_t meta_lock;
-    struct option_values options;
-    struct fork_page *fork_page; // NULL while the process has had one thread only
-    uint32_t watch;              // WATCH_ bits; does not change once `ready`
-    struct event_counts *counts; // NULL: the option `events` is off
-    struct hardened *hardened;   // NULL: hardened mode is off
-    struct guard *guard;         // NULL: no block was sampled yet
-    _Atomic uint32_t init_lock;
-    _Atomic uint32_t ready;         // 1 once the first allocation has set everything up
-    void *empty_slot;               // always NULL: what lies below the top of the bins of nobody
-    struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
     struct giving giving;
     struct region_table regions;
     struct request request;

@@ -4,6 +4,7 @@
 #define LUCID_ROOT_H
 
 #include "layout.h"
+#include "os/os.h"
 
 // Hidden in the declarations too: the compiler then needs no detour through the symbol table.
 #define HIDDEN __attribute__((visibility("hidden")))
@@ -26,6 +27,32 @@ extern _Thread_local struct heap *heap_hidden HIDDEN __attribute__((tls_model("i
 // The calling thread's heap, watched or not; the heap of nobody if it has none.
 static inline struct heap *heap_mine(void) {
     return unlikely(heap_hidden != NULL) ? heap_hidden : heap_self;
+}
+
+// Does this thread alone change the heap? The helper does too, and the C library does not know it.
+// Where a signal can start the helper, it may come in between any two instructions.
+static inline bool alone_now(void) {
+    return os_single_threaded() &&
+           atomic_load_explicit(&root.live.giving.tid, memory_order_acquire) == 0 &&
+           atomic_load_explicit(&root.live.request.state, memory_order_relaxed) == REQUEST_CLOSED;
+}
+
+// Locks of the slow paths. Who is alone stays so until it lets go, because only it could start
+// another thread, and needs no atomic exchange.
+static inline void lock_take(_Atomic uint32_t *lock) {
+    if (alone_now()) {
+        atomic_store_explicit(lock, 1, memory_order_relaxed);
+    } else {
+        os_lock(lock);
+    }
+}
+
+static inline void lock_drop(_Atomic uint32_t *lock) {
+    if (alone_now()) {
+        atomic_store_explicit(lock, 0, memory_order_relaxed);
+    } else {
+        os_unlock(lock);
+    }
 }
 
 static inline struct run *run_at(uint32_t unit) {

@@ -1,5 +1,6 @@
-// The table of size classes. Span lengths are the shortest with which the tail wastes at most
-// 1/16 and at least 8 blocks fit (4 above 4 KiB).
+// The table of size classes. Span lengths are about the shortest with which the tail wastes at most
+// 1/16 and at least 8 blocks fit (4 above 2 KiB, 2 above 8 KiB): a short span is empty soon, and its
+// units serve other classes then.
 #include "sizeclass.h"
 
 #define ROW(size_, units_)                                                            \
@@ -20,8 +21,8 @@ const struct sizeclass sizeclass_table[CLASS_COUNT] = {
     ROW(272, 1), ROW(288, 1), ROW(304, 1), ROW(320, 1), ROW(336, 1), ROW(352, 1), ROW(368, 1), ROW(384, 1),
     ROW(400, 1), ROW(416, 1), ROW(432, 1), ROW(448, 1), ROW(464, 1), ROW(480, 1), ROW(496, 1), ROW(512, 1),
     ROW(640, 1), ROW(768, 1), ROW(896, 1), ROW(1024, 1), ROW(1280, 1), ROW(1536, 1), ROW(1792, 1), ROW(2048, 1),
-    ROW(2560, 2), ROW(3072, 2), ROW(3584, 2), ROW(4096, 2), ROW(5120, 2), ROW(6144, 2), ROW(7168, 4), ROW(8192, 2),
-    ROW(10240, 4), ROW(12288, 3), ROW(14336, 7), ROW(16384, 4), ROW(20480, 5), ROW(24576, 6), ROW(28672, 7), ROW(32768, 8),
+    ROW(2560, 1), ROW(3072, 1), ROW(3584, 2), ROW(4096, 1), ROW(5120, 1), ROW(6144, 2), ROW(7168, 4), ROW(8192, 1),
+    ROW(10240, 2), ROW(12288, 3), ROW(14336, 7), ROW(16384, 2), ROW(20480, 4), ROW(24576, 3), ROW(28672, 7), ROW(32768, 4),
     // clang-format on
 };
 

@@ -15,14 +15,6 @@ static uint32_t blocks_of(const struct run *span) {
     return sizeclass_table[span->class].blocks;
 }
 
-// Does this thread alone change spans? The helper does too, and the C library does not know it.
-// Where a signal can start the helper, it may come in between any two instructions.
-static inline bool alone_now(void) {
-    return os_single_threaded() &&
-           atomic_load_explicit(&root.live.giving.tid, memory_order_acquire) == 0 &&
-           atomic_load_explicit(&root.live.request.state, memory_order_relaxed) == REQUEST_CLOSED;
-}
-
 // ---- lists; pre: the list's lock is held --------------------------------------------------------
 
 // The pool looks at the record in front of a free run, which may be a span of one unit, and believes
@@ -78,6 +70,17 @@ static void free_words_clear(struct run *span, unsigned blocks) {
     }
 }
 
+// Is it better to have the memory of a new span put there at once than page by page?
+static bool is_worth_populating(const struct class_list *list, uint32_t head, uint32_t units) {
+    if (units > 1) {
+        return false; // few large blocks: the last span would be a large part of the class
+    }
+    if (__atomic_load_n(&list->spans, __ATOMIC_RELAXED) < POPULATE_SPANS) {
+        return false; // few blocks of the class are wanted: the rest of the span may never be
+    }
+    return run_at(head)->dirty == 0; // else it is there already, or some of it
+}
+
 uint32_t span_new_for(unsigned class, struct lucid_region *region) {
     const struct sizeclass *row = &sizeclass_table[class];
     uint32_t head = arena_take(row->units, UNIT_SIZE, RUN_BUSY, false);
@@ -85,6 +88,9 @@ uint32_t span_new_for(unsigned class, struct lucid_region *region) {
         return 0;
     }
     struct run *span = run_at(head);
+    if (is_worth_populating(list_of(class), head, row->units)) {
+        arena_populate(head, UNIT_SIZE);
+    }
     free_words_clear(span, row->blocks);
     atomic_store_explicit(&span->carved, 0, memory_order_relaxed);
     span->class = (uint16_t) class;
@@ -129,7 +135,7 @@ static uint32_t listed_to_held(unsigned class) {
     if (__atomic_load_n(&list->head, __ATOMIC_RELAXED) == 0) {
         return 0;
     }
-    os_lock(&list->lock);
+    lock_take(&list->lock);
     uint32_t head = list->head;
     while (head != 0 && !span_listed_to_held(&run_at(head)->state)) {
         head = run_at(head)->next; // empty: the giver that claimed it is about to take it off
@@ -137,7 +143,7 @@ static uint32_t listed_to_held(unsigned class) {
     if (head != 0) {
         list_unlink(list, head);
     }
-    os_unlock(&list->lock);
+    lock_drop(&list->lock);
     return head;
 }
 
@@ -150,7 +156,7 @@ uint32_t span_acquire(unsigned class) {
 static bool held_to_listed(uint32_t head, bool last) {
     struct run *span = run_at(head);
     struct class_list *list = list_of(span->class);
-    os_lock(&list->lock);
+    lock_take(&list->lock);
     if (last) {
         list_push_last(list, head);
     } else {
@@ -160,7 +166,7 @@ static bool held_to_listed(uint32_t head, bool last) {
     if (!listed) {
         list_unlink(list, head);
     }
-    os_unlock(&list->lock);
+    lock_drop(&list->lock);
     return listed;
 }
 
@@ -168,10 +174,10 @@ static bool held_to_listed(uint32_t head, bool last) {
 static void claimed_off_list(uint32_t head) {
     struct run *span = run_at(head);
     struct class_list *list = list_of(span->class);
-    os_lock(&list->lock);
+    lock_take(&list->lock);
     list_unlink(list, head);
     span_unlist(&span->state);
-    os_unlock(&list->lock);
+    lock_drop(&list->lock);
 }
 
 static inline void release(uint32_t head, bool last) {
@@ -248,13 +254,15 @@ static uint64_t take_word(_Atomic uint64_t *word, unsigned want, bool alone) {
     return mine;
 }
 
-// Blocks that were never handed out, as many as end on the page the first one begins on.
+// Blocks that were never handed out: as many as end on the page the first one begins on, or as are
+// wanted when the span's memory is there already.
 static unsigned carve(struct run *span, uint32_t head, unsigned want, void **out) {
     const struct sizeclass *row = &sizeclass_table[span->class];
     unsigned carved = atomic_load_explicit(&span->carved, memory_order_relaxed);
     size_t page = root.fixed.page_size;
     size_t end = align_up((size_t)carved * row->size + 1, page);
     unsigned until = (unsigned)min_size(max_size(end / row->size, carved + 1), row->blocks);
+    until = span->dirty == row->units ? row->blocks : until;
     unsigned count = (unsigned)min_size(until - carved, want);
     uintptr_t start = unit_address(head) + (size_t)carved * row->size;
     for (unsigned i = 0; i < count; i++) {

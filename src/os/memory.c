@@ -18,6 +18,9 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -151,6 +154,10 @@ void *os_remap(void *start, size_t length, size_t new_length) {
 bool os_purge(void *start, size_t length) {
     return !os_fault(OS_PURGE) &&
            raw_call4(SYS_madvise, (long)start, (long)length, MADV_DONTNEED, 0) == 0;
+}
+
+bool os_populate(void *start, size_t length) {
+    return raw_call4(SYS_madvise, (long)start, (long)length, MADV_POPULATE_WRITE, 0) == 0;
 }
 
 void os_advise_huge(void *start, size_t length) {

@@ -14,7 +14,10 @@ extern const char *__progname __attribute__((weak));
 
 // Not getenv: it may be interposed, and this runs inside the very first malloc.
 const char *os_environment(const char *name) {
-    size_t length = strlen(name);
+    size_t length = 0;
+    while (name[length] != '\0') { // strlen would bring in a page of the C library at start
+        length++;
+    }
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
             return *entry + length + 1;

@@ -42,27 +42,27 @@ CONTROLS = {
             atomic_store_explicit(state, new, memory_order_release);
             return claim;
 """),
-    "listed_without_the_lock": (SPAN, """    os_lock(&list->lock);
+    "listed_without_the_lock": (SPAN, """    lock_take(&list->lock);
     if (last) {
 """, """    if (!span_held_to_listed(&span->state, blocks_of(span))) {
         return false;
     }
-    os_lock(&list->lock);
+    lock_take(&list->lock);
     if (true) {
         list_push(list, head);
-        os_unlock(&list->lock);
+        lock_drop(&list->lock);
         return true;
     }
     if (last) {
 """),
-    "pushed_without_the_lock": (SPAN, """    os_lock(&list->lock);
+    "pushed_without_the_lock": (SPAN, """    lock_take(&list->lock);
     if (last) {
         list_push_last(list, head);
     } else {
         list_push(list, head);
     }
 """, """    list_push(list, head);
-    os_lock(&list->lock);
+    lock_take(&list->lock);
 """),
     "taken_although_held": (STATE, """        if (old & SPAN_HELD) {
             return false;
@@ -116,22 +116,22 @@ CONTROLS = {
         span_held_take"""),
     "destroyed_one_too_early": (SPAN, "} else if (span_count(state) == (int32_t)blocks_of(span)) {",
                                 "} else if (span_count(state) >= (int32_t)blocks_of(span) - 1) {"),
-    "unlisted_without_the_lock": (SPAN, """    os_lock(&list->lock);
+    "unlisted_without_the_lock": (SPAN, """    lock_take(&list->lock);
     list_unlink(list, head);
     span_unlist(&span->state);
-    os_unlock(&list->lock);
+    lock_drop(&list->lock);
 """, """    list_unlink(list, head);
     span_unlist(&span->state);
 """),
     "lock_not_given_back": (SPAN, """    if (!listed) {
         list_unlink(list, head);
     }
-    os_unlock(&list->lock);
+    lock_drop(&list->lock);
 """, """    if (!listed) {
         list_unlink(list, head);
         return listed;
     }
-    os_unlock(&list->lock);
+    lock_drop(&list->lock);
 """),
 }
 
@@ -147,7 +147,7 @@ CONTROLS["looked_at_before_the_claim"] = (SPAN, """    if (!span_listed_to_claim
         return false;
     }
     struct class_list *list = list_of(class);
-    os_lock(&list->lock);
+    lock_take(&list->lock);
     uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
     bool held = run_kind_of(run_load(head)) == RUN_SPAN && span->class == class &&
                 (state & (SPAN_LISTED | SPAN_HELD)) == SPAN_LISTED &&
@@ -155,7 +155,7 @@ CONTROLS["looked_at_before_the_claim"] = (SPAN, """    if (!span_listed_to_claim
     if (held) {
         list_unlink(list, head);
     }
-    os_unlock(&list->lock);
+    lock_drop(&list->lock);
     return held;
 """)
 CONTROLS["claimed_whatever_it_is"] = (STATE, """        if ((old & (SPAN_HELD | SPAN_LISTED)) != SPAN_LISTED) {

@@ -149,6 +149,10 @@ bool os_purge(void *start, size_t length) {
     return false;
 }
 
+void arena_populate(uint32_t head, size_t bytes) {
+    (void)head, (void)bytes;
+}
+
 void event_tell(enum event_kind kind, const void *address, uint64_t bytes, uint32_t class,
                 uint32_t count) {
     (void)kind, (void)address, (void)bytes, (void)class, (void)count;

@@ -36,7 +36,7 @@ static void rows_are_sound(void **state) {
         size_t bytes = row->units * UNIT_SIZE;
         assert_true(row->size % BLOCK_ALIGN == 0 && row->size > sizeclass_size(class - 1));
         assert_int_equal(row->blocks, bytes / row->size);
-        assert_true(row->blocks <= SPAN_BLOCKS_MAX && row->blocks >= 4);
+        assert_true(row->blocks <= SPAN_BLOCKS_MAX && row->blocks >= 2);
         assert_true((bytes - (size_t)row->blocks * row->size) * 16 <= bytes);
         assert_true(class * sizeof(struct bin) <= UINT16_MAX);
     }
