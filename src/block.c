@@ -74,7 +74,11 @@ static struct block large_block(uint32_t head, const void *pointer, const char *
                           .region = run_at(head)->region};
 }
 
-static struct block arena_block(const void *pointer, const char *function) {
+// False: no run of ours. Mappings may lie in the arena's range, too, where it went on behind them.
+static bool arena_block(const void *pointer, const char *function, struct block *block) {
+    if (!in_arena((uintptr_t)pointer)) {
+        return false;
+    }
     uint32_t unit = unit_of((uintptr_t)pointer);
     uint32_t head = unit;
     enum run_kind kind = run_kind_of(run_load(head));
@@ -83,20 +87,23 @@ static struct block arena_block(const void *pointer, const char *function) {
         kind = run_kind_of(run_load(head));
     }
     if (kind == RUN_SPAN) {
-        return small_block(head, pointer, function);
+        *block = small_block(head, pointer, function);
+        return true;
     }
     if (kind == RUN_LARGE && unit - head < run_length_of(run_load(head))) {
-        return large_block(head, pointer, function);
+        *block = large_block(head, pointer, function);
+        return true;
     }
-    panic_misuse(function, "pointer to memory that is not in use", pointer);
+    return false;
 }
 
 struct block block_of(const void *pointer, const char *function) {
     if ((uintptr_t)pointer % BLOCK_ALIGN != 0) {
         panic_misuse(function, "unaligned pointer", pointer);
     }
-    if (in_arena((uintptr_t)pointer)) {
-        return arena_block(pointer, function);
+    struct block block;
+    if (arena_block(pointer, function, &block)) {
+        return block;
     }
     if (guard_holds(pointer)) {
         return (struct block){.kind = BLOCK_GUARDED, .size = guard_size(pointer, function)};
@@ -111,5 +118,8 @@ struct block block_of(const void *pointer, const char *function) {
     if (harden_on() && fence_was(pointer)) {
         panic_misuse(function, "double free of", pointer);
     }
-    panic_misuse(function, "pointer that lucid never gave out", pointer);
+    panic_misuse(function,
+                 in_arena((uintptr_t)pointer) ? "pointer to memory that is not in use"
+                                              : "pointer that lucid never gave out",
+                 pointer);
 }

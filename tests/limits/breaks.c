@@ -1,10 +1,11 @@
 // A program break that does what it likes. The program defines sbrk itself, so that the allocator's
 // calls come here.
-//   breaks never|later|foreign-up|foreign-down|foreign-between|unknown
+//   breaks never|later|foreign-up|foreign-down|foreign-between|unknown|bottom-up
 #include "testing.h"
 
 #include <errno.h>
 #include <malloc.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 
 static const char *mode;
@@ -27,7 +28,7 @@ static bool is_mode(const char *name) {
 
 void *sbrk(intptr_t by) {
     calls++;
-    if (is_mode("unknown")) {
+    if (is_mode("unknown") || is_mode("bottom-up")) {
         errno = ENOMEM;
         return (void *)-1;
     }
@@ -69,9 +70,50 @@ static void require_foreign(unsigned round) {
     }
 }
 
+// Runs the program again with the layout in which the kernel places mappings upwards, as every
+// machine with a small address space does: they lie where the arena would grow next.
+static void go_bottom_up(char **values) {
+    int now = personality(0xffffffff);
+    if (now == -1 || (now & ADDR_COMPAT_LAYOUT) == 0) {
+        if (now == -1 || personality((unsigned long)now | ADDR_COMPAT_LAYOUT) == -1) {
+            puts("the layout of the address space cannot be chosen here");
+            exit(SKIPPED);
+        }
+        (void)execv("/proc/self/exe", values);
+    }
+}
+
+// Blocks with a mapping of their own, and an arena that has to go on behind each.
+static void mappings_in_the_way(void) {
+    static char *mappings[6];
+    static char *others[6][30];
+    for (unsigned round = 0; round < 6; round++) {
+        mappings[round] = malloc((size_t)33 << 20);
+        REQUIRE(mappings[round] != NULL, "a mapping");
+        memset(mappings[round], (int)round, 100);
+        for (unsigned i = 0; i < 30; i++) {
+            others[round][i] = malloc((size_t)1 << 20);
+            REQUIRE(others[round][i] != NULL, "memory behind it");
+        }
+    }
+    REQUIRE(mappings[0] < others[5][29] && mappings[0] > others[0][0], "one is in the way");
+    for (unsigned round = 0; round < 6; round++) {
+        REQUIRE(malloc_usable_size(mappings[round]) >= (size_t)33 << 20, "its size");
+        REQUIRE(mappings[round][99] == (char)round, "its contents");
+        free(mappings[round]);
+        for (unsigned i = 0; i < 30; i++) {
+            free(others[round][i]);
+        }
+    }
+}
+
 int main(int count, char **values) {
     REQUIRE(count == 2, "usage: breaks MODE");
     mode = values[1];
+    if (is_mode("bottom-up")) {
+        go_bottom_up(values);
+        mappings_in_the_way();
+    }
     static void *kept[64][200];
     uint64_t state = test_seed();
     for (unsigned round = 0; round < 64; round++) {
