@@ -63,8 +63,26 @@ void *lucid_pvalloc(size_t size) LUCID_NOTHROW;
  * the block. 0 for NULL. */
 size_t lucid_malloc_usable_size(void *pointer) LUCID_NOTHROW;
 
-/* Statistics and tuning as in the C library (mallinfo(3), malloc_info(3), malloc_stats(3),
- * mallopt(3), malloc_trim(3)); struct mallinfo and mallinfo2 are in <malloc.h>. */
+/* Statistics and tuning as in glibc (mallinfo(3), malloc_info(3), malloc_stats(3), mallopt(3),
+ * malloc_trim(3)); struct mallinfo and mallinfo2 and the parameters are in its <malloc.h>. Other C
+ * libraries have none of it, so they are here. */
+#ifndef __GLIBC__
+struct mallinfo {
+    int arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+struct mallinfo2 {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+#define M_MXFAST 1
+#define M_TRIM_THRESHOLD (-1)
+#define M_TOP_PAD (-2)
+#define M_MMAP_THRESHOLD (-3)
+#define M_MMAP_MAX (-4)
+#define M_CHECK_ACTION (-5)
+#define M_PERTURB (-6)
+#define M_ARENA_TEST (-7)
+#define M_ARENA_MAX (-8)
+#endif
 struct mallinfo lucid_mallinfo(void) LUCID_NOTHROW;
 struct mallinfo2 lucid_mallinfo2(void) LUCID_NOTHROW;
 int lucid_malloc_info(int options, FILE *stream) LUCID_NOTHROW;

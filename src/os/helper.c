@@ -4,7 +4,6 @@
 
 #include "os.h"
 
-#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -107,9 +106,9 @@ bool os_helper_allowed(void) {
 void os_wait_while(_Atomic uint32_t *word, uint32_t value, uint32_t milliseconds) {
     struct timespec time = {.tv_sec = milliseconds / 1000,
                             .tv_nsec = (long)(milliseconds % 1000) * 1000000};
-    (void)raw_call4(SYS_futex, (long)word, FUTEX_WAIT, (long)value, (long)&time);
+    (void)raw_call4(SYS_futex, (long)word, RAW_FUTEX_WAIT, (long)value, (long)&time);
 }
 
 void os_wake(_Atomic uint32_t *word) {
-    (void)raw_call4(SYS_futex, (long)word, FUTEX_WAKE, INT32_MAX, 0);
+    (void)raw_call4(SYS_futex, (long)word, RAW_FUTEX_WAKE, INT32_MAX, 0);
 }

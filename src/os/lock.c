@@ -4,7 +4,6 @@
 
 #include "os.h"
 
-#include <linux/futex.h>
 #include <time.h>
 
 #define SPINS 60 // about as long as the longest section that a lock protects without a system call
@@ -32,7 +31,7 @@ static NOINLINE void lock_slow(_Atomic uint32_t *lock) {
     // failure) costs time and not the process.
     const struct timespec limit = {.tv_sec = 0, .tv_nsec = 100000000};
     while (atomic_exchange_explicit(lock, 2, memory_order_acquire) != 0) {
-        (void)raw_call4(SYS_futex, (long)lock, FUTEX_WAIT_PRIVATE, 2, (long)&limit);
+        (void)raw_call4(SYS_futex, (long)lock, RAW_FUTEX_WAIT_PRIVATE, 2, (long)&limit);
     }
 }
 
@@ -44,6 +43,6 @@ void os_lock(_Atomic uint32_t *lock) {
 
 void os_unlock(_Atomic uint32_t *lock) {
     if (unlikely(atomic_exchange_explicit(lock, 0, memory_order_release) == 2)) {
-        (void)raw_call4(SYS_futex, (long)lock, FUTEX_WAKE_PRIVATE, 1, 0);
+        (void)raw_call4(SYS_futex, (long)lock, RAW_FUTEX_WAKE_PRIVATE, 1, 0);
     }
 }

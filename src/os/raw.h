@@ -12,6 +12,14 @@
 #include <unistd.h>
 #endif
 
+// The kernel's numbers, for C libraries that come without the kernel's headers.
+enum raw_futex {
+    RAW_FUTEX_WAIT = 0,
+    RAW_FUTEX_WAKE = 1,
+    RAW_FUTEX_WAIT_PRIVATE = 128,
+    RAW_FUTEX_WAKE_PRIVATE = 129,
+};
+
 // The result as the kernel gives it: an error is a number from -4095 to -1.
 static inline long raw_call(long number, long a, long b, long c, long d, long e, long f) {
 #if defined(__x86_64__)

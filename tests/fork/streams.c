@@ -67,9 +67,13 @@ static void child(unsigned number) {
     for (unsigned i = 0; i < 20; i++) {
         free(blocks[i]);
     }
+#ifdef __GLIBC__ // others leave the locks of streams held in the child, and exit waits for them
     if (number % 50 == 0) {
         exit(0);
     }
+#else
+    (void)number;
+#endif
     _exit(0);
 }
 

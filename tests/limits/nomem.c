@@ -32,7 +32,7 @@ static void give_back(unsigned from, unsigned to) {
     }
 }
 
-static void limit(__rlimit_resource_t resource, size_t bytes) {
+static void limit(int resource, size_t bytes) {
     struct rlimit limits = {.rlim_cur = bytes, .rlim_max = bytes};
     REQUIRE(setrlimit(resource, &limits) == 0, "the limit of %zu bytes", bytes);
 }

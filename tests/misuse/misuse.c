@@ -207,7 +207,10 @@ static void free_foreign_mapping(void) {
 static void free_foreign_break(void) {
     free(have(40)); // so that the arena is there, and the foreign piece lies inside it later
     char *foreign = sbrk(1 << 20);
-    REQUIRE(foreign != (void *)-1, "the break");
+    if (foreign == (void *)-1) {
+        puts("this C library does not move the break");
+        exit(SKIPPED);
+    }
     static void *others[40]; // the arena steps over the foreign piece
     for (unsigned i = 0; i < 40; i++) {
         others[i] = have(1 << 20);

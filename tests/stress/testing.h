@@ -10,6 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef __GLIBC__ // other C libraries do not have these; lucid brings them
+void *pvalloc(size_t size);
+int malloc_trim(size_t keep);
+#endif
+
 #define SKIPPED 77 // ctest takes this exit code for "skipped"
 
 // Ends the test with a sentence when something does not hold. Writes without the heap.
