@@ -14,6 +14,7 @@ target_compile_definitions(lucid_flags INTERFACE
     _GNU_SOURCE
     LUCID_CHECKED=$<BOOL:${LUCID_CHECKED}>
     LUCID_STRESS=$<BOOL:${LUCID_STRESS}>
+    LUCID_PAGE_SIZE=${LUCID_PAGE_SIZE}
 )
 set(warnings -Wall -Wextra -Wundef -Wshadow -Wconversion)
 target_compile_options(lucid_flags INTERFACE
@@ -22,6 +23,10 @@ target_compile_options(lucid_flags INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
     $<$<BOOL:${LUCID_WERROR}>:-Werror>
 )
+
+if(NOT LUCID_PAGE_SIZE MATCHES "^(0|4096|16384|65536)$")
+    message(FATAL_ERROR "LUCID_PAGE_SIZE=${LUCID_PAGE_SIZE}: use 4096, 16384 or 65536, or 0 for the machine's own.")
+endif()
 
 if(LUCID_SANITIZE)
     if(NOT LUCID_SANITIZE MATCHES "^(thread|address|undefined)$")

@@ -3,10 +3,20 @@
 #ifndef LUCID_BASE_H
 #define LUCID_BASE_H
 
+#if !defined(__linux__) || !defined(__LP64__)
+#error "lucid needs 64-bit Linux: it packs addresses and counts into words of 64 bits."
+#elif !defined(__x86_64__) && !defined(__aarch64__) && !defined(LUCID_UNTESTED_MACHINE)
+#error "lucid is tested on x86-64 and aarch64; -DLUCID_UNTESTED_MACHINE builds it elsewhere."
+#endif
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#if defined(__GLIBC__) && __GLIBC__ == 2 && __GLIBC_MINOR__ < 33
+#error "lucid needs glibc 2.33 or newer, or musl."
+#endif
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -20,6 +30,9 @@
 #endif
 #ifndef LUCID_STRESS
 #define LUCID_STRESS 0 // 1: tiny constants, so that rare paths become frequent ones
+#endif
+#ifndef LUCID_PAGE_SIZE
+#define LUCID_PAGE_SIZE 0 // a page size to pretend (os/fakepage.h); 0: the machine's own
 #endif
 #ifndef LUCID_OVERRIDE
 #define LUCID_OVERRIDE 1 // 0: only the lucid_ names exist (for builds under sanitizers)

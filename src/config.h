@@ -15,7 +15,7 @@
 
 // The smallest piece of the arena that is handed out. It must not be smaller than a page, and
 // x86-64 has 4 KiB pages only, while other machines have up to 64 KiB.
-#ifdef __x86_64__
+#if defined(__x86_64__) && LUCID_PAGE_SIZE == 0
 #define UNIT_SHIFT 14u
 #define PAGE_SIZE_MAX 4096u
 #else

@@ -42,7 +42,7 @@ static bool init_locked(void) {
         complain("no address space for hardened mode; it stays off");
     }
     // If the kernel refuses, the page stays writable: less protection, no less function.
-    (void)os_make_readonly(&root.fixed, sizeof(root.fixed));
+    (void)os_make_readonly(&root.fixed, align_up(sizeof(root.fixed), os_page_size()));
     atomic_store_explicit(&root.live.ready, 1, memory_order_release);
     return true;
 }

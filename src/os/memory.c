@@ -1,10 +1,10 @@
 // The program break, mappings and advice.
+#include "fakepage.h"
 #include "raw.h"
 
 #include "os.h"
 
 #include <errno.h>
-#include <linux/mman.h>
 #include <stdint.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -30,18 +30,18 @@
 #endif
 
 // Raw calls: an interposed mmap may well call malloc itself.
-static void *map_raw(uintptr_t hint, size_t length, int protection, int flags) {
+static void *map_raw(size_t length, int protection, int flags) {
+    size_t longer = fakepage_longer(length);
     int saved = errno;
+    void *got;
+    flags |= MAP_PRIVATE | MAP_ANONYMOUS;
     if (UNDER_TSAN) { // it must see that memory of a dead thread's stack is new memory now
-        void *seen =
-            mmap((void *)hint, length, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        errno = saved;
-        return seen == MAP_FAILED ? NULL : seen;
+        got = mmap(NULL, longer, protection, flags, -1, 0);
+    } else {
+        got = (void *)syscall(SYS_mmap, NULL, longer, protection, flags, -1, 0L);
     }
-    long result =
-        syscall(SYS_mmap, hint, length, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
     errno = saved;
-    return result == -1 ? NULL : (void *)result;
+    return got == MAP_FAILED ? NULL : fakepage_cut(got, length);
 }
 
 static bool call_succeeds(long result, int saved_errno) {
@@ -50,7 +50,7 @@ static bool call_succeeds(long result, int saved_errno) {
 }
 
 size_t os_page_size(void) {
-    unsigned long size = getauxval(AT_PAGESZ);
+    unsigned long size = FAKE_PAGES ? LUCID_PAGE_SIZE : getauxval(AT_PAGESZ);
     return size != 0 ? size : 4096;
 }
 
@@ -74,10 +74,11 @@ uintptr_t os_break_grow(size_t bytes) {
 }
 
 void *os_reserve(size_t length) {
-    return os_fault(OS_RESERVE) ? NULL : map_raw(0, length, PROT_NONE, MAP_NORESERVE);
+    return os_fault(OS_RESERVE) ? NULL : map_raw(length, PROT_NONE, MAP_NORESERVE);
 }
 
 static bool protect(void *start, size_t length, int protection) {
+    fakepage_check("mprotect", start, length);
     int saved = errno;
     return call_succeeds(syscall(SYS_mprotect, start, length, protection), saved);
 }
@@ -95,13 +96,14 @@ bool os_make_inaccessible(void *start, size_t length) {
 }
 
 void *os_map(size_t length) {
-    return os_fault(OS_MAP) ? NULL : map_raw(0, length, PROT_READ | PROT_WRITE, 0);
+    return os_fault(OS_MAP) ? NULL : map_raw(length, PROT_READ | PROT_WRITE, 0);
 }
 
 enum os_map_result os_map_at(uintptr_t start, size_t length) {
     if (os_fault(OS_MAP)) {
         return OS_NO_MEMORY;
     }
+    fakepage_check("mmap", (void *)start, length);
     int saved = errno;
     errno = 0;
     long got = syscall(SYS_mmap, start, length, PROT_READ | PROT_WRITE,
@@ -119,6 +121,7 @@ enum os_map_result os_map_at(uintptr_t start, size_t length) {
 }
 
 bool os_unmap(void *start, size_t length) {
+    fakepage_check("munmap", start, length);
     int saved = errno;
     return !os_fault(OS_UNMAP) && call_succeeds(syscall(SYS_munmap, start, length), saved);
 }
@@ -145,13 +148,21 @@ void *os_remap(void *start, size_t length, size_t new_length) {
     if (os_fault(OS_REMAP)) {
         return NULL;
     }
+    fakepage_check("mremap", start, length | new_length);
+    // Left to itself the kernel would move it to one of its own pages.
+    void *place = FAKE_PAGES && new_length > length ? os_reserve(new_length) : NULL;
+    int flags = place != NULL ? MREMAP_MAYMOVE | MREMAP_FIXED : MREMAP_MAYMOVE;
     int saved = errno;
-    long result = syscall(SYS_mremap, start, length, new_length, MREMAP_MAYMOVE);
+    long result = syscall(SYS_mremap, start, length, new_length, flags, place);
     errno = saved;
+    if (result == -1 && place != NULL) {
+        (void)os_unmap(place, new_length);
+    }
     return result == -1 ? NULL : (void *)result;
 }
 
 bool os_purge(void *start, size_t length) {
+    fakepage_check("madvise", start, length);
     return !os_fault(OS_PURGE) &&
            raw_call4(SYS_madvise, (long)start, (long)length, MADV_DONTNEED, 0) == 0;
 }
@@ -161,14 +172,17 @@ bool os_populate(void *start, size_t length) {
 }
 
 void os_advise_huge(void *start, size_t length) {
+    fakepage_check("madvise", start, length);
     (void)raw_call4(SYS_madvise, (long)start, (long)length, MADV_HUGEPAGE, 0);
 }
 
 void os_advise_small(void *start, size_t length) {
+    fakepage_check("madvise", start, length);
     (void)raw_call4(SYS_madvise, (long)start, (long)length, MADV_NOHUGEPAGE, 0);
 }
 
 bool os_wipe_on_fork(void *start, size_t length) {
+    fakepage_check("madvise", start, length);
     int saved = errno;
     return call_succeeds(syscall(SYS_madvise, start, length, MADV_WIPEONFORK), saved);
 }

@@ -27,9 +27,9 @@ static size_t resident_pages(uintptr_t start, size_t length) {
     size_t page = root.fixed.page_size;
     size_t pages = 0;
     for (size_t offset = 0; offset < length; offset += page) {
-        unsigned char vector = 0;
-        assert_int_equal(mincore((void *)(start + offset), page, &vector), 0);
-        pages += vector & 1;
+        unsigned char vector[PAGE_SIZE_MAX / 4096] = {0}; // a byte for each of the machine's pages
+        assert_int_equal(mincore((void *)(start + offset), page, vector), 0);
+        pages += memchr(vector, 1, sizeof(vector)) != NULL;
     }
     return pages;
 }
@@ -81,8 +81,16 @@ static void free_the_kept(void) {
     heap_verify();
 }
 
+// A span as large as a page has no page to give while one of its blocks lives.
+static void need_small_pages(void) {
+    if (root.fixed.page_size == UNIT_SIZE) {
+        skip();
+    }
+}
+
 static void pages_inside_spans(void **state) {
     (void)state;
+    need_small_pages();
     fill_and_thin_out();
     size_t before = resident_in_spans();
     uint64_t known = root.live.giving.trimmed_bytes;
@@ -119,6 +127,7 @@ static void pass_ms(long ms) {
 // The aged only: the first look notes what is there, a later one gives it.
 static void aged_pages(void **state) {
     (void)state;
+    need_small_pages();
     fill_and_thin_out();
     uint64_t known = root.live.giving.trimmed_bytes;
     assert_false(trim_aged(1000000));
