@@ -4,7 +4,8 @@
 #   make demo             set up, build, run real programs under lucid and under the C library's malloc
 #   make check            set up, build with gcc and clang, lint, run every test
 #   make bench            the benchmarks; make bench-quick is the short form
-#   make soak MINUTES=n   the stress tests again and again, with a new seed each time
+#   make portability      build and test for musl, aarch64, clang and other page sizes
+#   make soak MINUTES=n   real programs and the stress tests at work for n minutes
 #   make mutate           seeds bugs one at a time; the tests must notice each
 #   make install          PREFIX=/usr/local  DESTDIR=
 #   make format           rewrite the sources in the house style
@@ -22,7 +23,7 @@ OPTIONS ?=
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all configure demo check bench bench-quick soak mutate install clean format
+.PHONY: all configure demo check portability bench bench-quick soak mutate install clean format
 
 all: configure
 	@$(CMAKE) --build $(BUILD) --parallel $(JOBS)
@@ -40,6 +41,10 @@ demo:
 check:
 	@scripts/bootstrap build demo check
 	@scripts/check
+
+portability:
+	@scripts/bootstrap build check
+	@python3 -B tests/portability/matrix.py $(BUILD) --all
 
 bench: all
 	@bench/run

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""matrix.py BUILD ROW...: the library built for another machine, C library, compiler or page size.
+
+Each row is configured and built in BUILD/portability/ROW. Then program.c runs there preloaded,
+linked with the library, and static with liblucid.a and with lucid.o; then tests of this project.
+`--quick`: fewer of them, as ctest does it. `--list`: the names of the rows. `--all`: all rows; a row
+that cannot run is left out with a reason. One row alone exits with 77 for that.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+MUSL = "/usr/lib/x86_64-linux-musl"
+ARM_ROOT = "/usr/aarch64-linux-gnu"
+ARM = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
+QEMU = ["qemu-aarch64", "-L", ARM_ROOT]
+# The rest measures the memory of a process, of which qemu has its own share, or asks for huge address
+# ranges, for which it looks for minutes.
+UNDER_QEMU = r"^(stress\.|threads\.roles$|limits\.break_(never|later|foreign|unknown))"
+UNDER_QEMU_QUICK = r"^(stress\.one_thread|threads\.roles|limits\.break_never)$"
+QUICK = r"^(stress\.(one_thread|threads)|limits\.edges|threads\.roles)$"
+
+
+class Row:
+    """How to build for one kind of place, how to run what was built, and which tests run there."""
+
+    def __init__(self, needs, compiler, options=(), emulator=(), folders="stress;limits;threads",
+                 tests=".", but="^$", quick=QUICK):
+        self.needs, self.compiler, self.emulator = needs, list(compiler), list(emulator)
+        self.options, self.folders = list(options), folders
+        self.tests, self.but, self.quick = tests, but, quick
+        self.quick_folders = "stress;unit;reader" if "unit" in folders else "stress;limits;threads"
+
+    def missing(self):
+        """The package that is missing, or None."""
+        for program, package in self.needs.items():
+            if shutil.which(program) is None and not Path(program).exists():
+                return package
+        return None
+
+
+MUSL_NEEDS = {"musl-gcc": "musl-tools", f"{MUSL}/libc.so": "musl-dev"}
+ARM_NEEDS = {"aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "qemu-aarch64": "qemu-user",
+             f"{ARM_ROOT}/lib/libc.so": "libc6-dev-arm64-cross"}
+
+
+def pages(size):
+    return Row({}, ["cc"], [f"-DLUCID_PAGE_SIZE={size}", "-DLUCID_TOOLS=ON"],
+               folders="stress;limits;threads;unit;reader;fork;fuzz;misuse",
+               # The seeds of damaged cores, and a page that goes while its span stays, are made
+               # for small pages.
+               but=r"^(reader\.damaged_cores|misuse\.matrix)$",
+               quick=r"^(unit\.|stress\.(one_thread|threads)$|reader\.(heap|check|a_busy|core))")
+
+
+ROWS = {
+    "musl": Row(MUSL_NEEDS, ["musl-gcc"], folders="stress;limits;threads;fork;misuse"),
+    "aarch64": Row(ARM_NEEDS, ["aarch64-linux-gnu-gcc"], ARM, QEMU, tests=UNDER_QEMU,
+                   quick=UNDER_QEMU_QUICK),
+    "pages-16k": pages(16384),
+    "pages-64k": pages(65536),
+    "pages-4k": pages(4096),
+    "clang": Row({"clang": "clang"}, ["clang"], folders="stress;limits;threads;fork;misuse"),
+    "musl-clang": Row({**MUSL_NEEDS, "clang": "clang"}, [str(HERE / "musl-clang")]),
+    "aarch64-clang": Row({**ARM_NEEDS, "clang": "clang"}, ["clang", "--target=aarch64-linux-gnu"],
+                         ARM, QEMU, tests=UNDER_QEMU, quick=UNDER_QEMU_QUICK),
+}
+
+
+class Failure(Exception):
+    pass
+
+
+def run(command, seconds=900, env=None, wanted=0):
+    clean = {name: value for name, value in os.environ.items()
+             if not name.startswith(("LUCID_", "LD_", "MALLOC_"))}
+    done = subprocess.run([str(word) for word in command], env={**clean, **(env or {})}, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, errors="replace",
+                          stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    if done.returncode != wanted:
+        words = " ".join(map(str, command))
+        raise Failure(f"{words}\nexit code {done.returncode}\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def build(row, folder, quick):
+    folders = row.quick_folders if quick else row.folders
+    jobs = str(min(2, os.cpu_count() or 1))
+    run(["cmake", "-S", SOURCE, "-B", folder, f"-DCMAKE_C_COMPILER={';'.join(row.compiler)}",
+         "-DCMAKE_CXX_COMPILER=NOTFOUND", "-DLUCID_TOOLS=OFF", "-DLUCID_TESTS=ON",
+         f"-DLUCID_TEST_FOLDERS={folders}",
+         f"-DCMAKE_CROSSCOMPILING_EMULATOR={';'.join(row.emulator)}", *row.options])
+    run(["cmake", "--build", folder, "--parallel", jobs])
+
+
+def run_program(row, folder):
+    """The program with no lucid at all, preloaded, linked, and static in both ways."""
+    library, archive, whole = (folder / name for name in ("liblucid.so.0", "liblucid.a", "lucid.o"))
+    forms = {
+        "plain": ([], "other", []),
+        "preloaded": ([], "lucid", ["LD_PRELOAD"]),
+        "linked": (["-Wl,--no-as-needed", library, f"-Wl,-rpath,{folder}"], "lucid", []),
+        "static-archive": (["-static", archive], "lucid", []),
+        "static-object": (["-static", whole], "lucid", []),
+    }
+    for name, (link, malloc, preload) in forms.items():
+        made = folder / f"program-{name}"
+        run([*row.compiler, "-O1", "-g", "-fno-builtin", "-Wl,-w", "-o", made, HERE / "program.c",
+             *link, "-pthread", "-w"])
+        env = {"LD_PRELOAD": str(library)} if preload and not row.emulator else {}
+        emulated = [*row.emulator, *(["-E", f"LD_PRELOAD={library}"] if preload else [])]
+        said = run([*(emulated if row.emulator else []), made, malloc], env=env)
+        if said != "all well\n":
+            raise Failure(f"{made} says: {said}")
+
+
+def run_tests(row, folder, quick):
+    chosen = row.quick if quick else row.tests
+    said = run(["ctest", "--test-dir", folder, "-R", chosen, "-E", row.but, "-j2", "--no-tests=error",
+                "--output-on-failure", "--timeout", "600"], seconds=3000)
+    return next(line for line in said.splitlines() if "tests passed" in line)
+
+
+def try_row(name, work, quick):
+    """A line of what was seen, or None and the reason why it cannot run."""
+    row = ROWS[name]
+    missing = row.missing()
+    if missing is not None:
+        return None, f"the package {missing} is not installed"
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    build(row, folder, quick)
+    run_program(row, folder)
+    return f"the program in 5 forms, {run_tests(row, folder, quick)} " \
+           f"({time.monotonic() - begin:.0f} s)", None
+
+
+def main():
+    parser = argparse.ArgumentParser(usage="matrix.py BUILD [--quick] --all | --list | ROW...")
+    parser.add_argument("build", nargs="?", default=str(SOURCE / "build"))
+    parser.add_argument("rows", nargs="*")
+    for flag in ("--quick", "--all", "--list"):
+        parser.add_argument(flag, action="store_true")
+    words = parser.parse_intermixed_args()
+    if words.list:
+        print("\n".join(ROWS))
+        return 0
+    names = list(ROWS) if words.all else words.rows
+    unknown = [name for name in names if name not in ROWS]
+    if unknown or not names:
+        print(f"matrix.py: no row is called {unknown}; one of {', '.join(ROWS)}", file=sys.stderr)
+        return 64
+    failed = 0
+    for name in names:
+        try:
+            seen, reason = try_row(name, Path(words.build) / "portability", words.quick)
+        except Failure as failure:
+            failed += 1
+            print(f"portability: {name:14} FAILED: {failure}", flush=True)
+            continue
+        if reason is not None and len(names) == 1:
+            print(reason)
+            return 77
+        print(f"portability: {name:14} {seen or 'left out: ' + reason}", flush=True)
+    return 1 if failed else 0
+
+
+sys.exit(main())
