@@ -14,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+SOURCE = Path(__file__).resolve().parent.parent.parent
 LEAST_ROUNDS = 9  # three to warm up, three to compare with, three to compare
 END = "end of the round"
 
@@ -129,30 +131,100 @@ class Talker:
         self.process.stdout.read()
 
 
-class Compiler:
-    """Many short processes; only what they write can be compared, nothing stays."""
+class Builder:
+    """gcc building this project: many short processes, of which only what they write can be
+    compared. A few files each round, all of them in turn."""
 
     name, process = "gcc", None
-    source = "".join(f"int f{i}(int a) {{ int s = {i}; for (int i = 0; i < a; i++) s += i * {i} ^ s;"
-                     f" return s; }}\n" for i in range(100))
+    FILES_EACH_ROUND = 3
+
+    def __init__(self):
+        self.sources = sorted(Path(SOURCE, "src").glob("**/*.c"))
+        self.expected, self.next, self.library = {}, 0, None
 
     def programs(self):
         return ["gcc"]
 
-    def compile(self, library):
-        return subprocess.run(["gcc", "-O2", "-S", "-x", "c", "-o", "-", "-"], check=True, text=True,
-                              env=environment(library), input=self.source,
+    def compile(self, source, library):
+        return subprocess.run(["gcc", "-O2", "-S", "-D_GNU_SOURCE", f"-I{SOURCE}/include", "-o", "-",
+                               source], check=True, env=environment(library),
                               stdout=subprocess.PIPE).stdout
 
     def begin(self, library):
-        self.library, self.expected = library, self.compile(None)
+        self.library = library
 
     def round(self):
-        if self.compile(self.library) != self.expected:
-            raise RuntimeError("gcc writes other code than under the C library's malloc")
+        for _ in range(self.FILES_EACH_ROUND):
+            source = self.sources[self.next % len(self.sources)]
+            self.next += 1
+            if source not in self.expected:
+                self.expected[source] = self.compile(source, None)
+            if self.compile(source, self.library) != self.expected[source]:
+                raise RuntimeError(f"gcc writes other code for {source.name} than under the C "
+                                   "library's malloc")
 
     def end(self):
         pass
+
+
+class Suite:
+    """An interpreter's own tests: each must end as it does under the C library's malloc."""
+
+    name, process = "python3 -m test", None
+    MODULES = ("test_dict test_list test_set test_json test_re test_gc test_zlib test_pickle "
+               "test_weakref test_bytes test_array test_deque test_heapq test_itertools test_struct "
+               "test_memoryview test_thread test_queue test_generators test_decimal test_ast "
+               "test_csv test_bz2 test_xml_etree").split()
+    MODULES_EACH_ROUND = 2
+
+    def __init__(self, folder):
+        self.report, self.folder = Path(folder, "tests.xml"), folder
+        self.expected, self.next, self.library, self.python = {}, 0, None, None
+
+    def programs(self):
+        """The interpreter that has its tests; else a name to say what is missing."""
+        for python in ("python3", "/usr/bin/python3"):
+            if shutil.which(python) and subprocess.run(
+                    [python, "-c", "import test.regrtest, test.test_dict"], check=False,
+                    capture_output=True).returncode == 0:
+                self.python = python
+                return [python]
+        return ["libpython3.11-testsuite"]
+
+    def results(self, module, library):
+        """{test: how it ended}"""
+        self.report.unlink(missing_ok=True)
+        done = subprocess.run([self.python, "-m", "test", "--junit-xml", self.report, module],
+                              env=environment(library), cwd=self.folder, check=False, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        if not self.report.exists():
+            raise RuntimeError(f"{module} wrote no report, exit code {done.returncode}\n"
+                               f"{done.stdout[-2000:]}")
+        cases = ElementTree.parse(self.report).getroot().iter("testcase")
+        return {case.get("name"): (case.get("status"), case.get("result"),
+                                   [child.tag for child in case if child.tag != "system-out"])
+                for case in cases}
+
+    def begin(self, library):
+        self.library = library
+
+    def round(self):
+        for _ in range(self.MODULES_EACH_ROUND):
+            module = self.MODULES[self.next % len(self.MODULES)]
+            self.next += 1
+            if module not in self.expected:
+                self.expected[module] = self.results(module, None)
+            got = self.results(module, self.library)
+            if got != self.expected[module]:
+                wrong = sorted(set(map(str, got.items())) ^
+                               set(map(str, self.expected[module].items())))
+                raise RuntimeError(f"{module} does not end as under the C library's malloc: "
+                                   f"{wrong[:6]}")
+
+    def end(self):
+        print(f"soak: {self.name:18} {sum(map(len, self.expected.values()))} tests of "
+              f"{len(self.expected)} modules")
 
 
 class Server:
@@ -183,7 +255,12 @@ class Server:
 
 def redis(folder):
     path = f"{folder}/redis"
-    return Server("redis-server", ["redis-server", "--port", "0", "--unixsocket", path, "--save",
+    program = shutil.which("redis-server")
+    if program is None and shutil.which("redis-check-rdb") is not None:
+        # Debian's redis-tools has the server's program under the name of its checker.
+        Path(folder, "redis-server").symlink_to(shutil.which("redis-check-rdb"))
+        program = f"{folder}/redis-server"
+    return Server("redis-server", [program or "redis-server", "--port", "0", "--unixsocket", path, "--save",
                                    "", "--dir", folder, "--logfile", f"{folder}/redis.log"],
                   [["redis-benchmark", "-s", path, "-q", "-n", "6000", "-c", "20", "-r", "5000",
                     "-d", "300", "-t", "set,get,lpush,lrange_100,zadd,hset"],
@@ -216,7 +293,7 @@ def everything(folder):
         Talker("perl", ["perl", "-e", PERL.replace("END", END)], "\n"),
         Talker("node", ["node", "--expose-gc", "-e", NODE.replace("END", END)], "\n"),
         Talker("sqlite3", ["sqlite3", ":memory:"], SQL.replace("END", END)),
-        Compiler(), redis(folder), nginx(folder)]
+        Builder(), Suite(folder), redis(folder), nginx(folder)]
 
 
 def growth(samples):
