@@ -1,10 +1,13 @@
 """Runs one workload under one allocator and reads what it used."""
+import contextlib
 import hashlib
 import os
 import random
 import re
 import shutil
 import subprocess
+
+from .suite import BenchError
 
 TICK_MS = 1000.0 / os.sysconf("SC_CLK_TCK")
 
@@ -38,12 +41,35 @@ def machine_now():
     return {"busy": user + nice + system + irq + softirq, "steal": steal}
 
 
+HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/enabled"
+
+
 def huge_pages():
     try:
-        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as mode:
+        with open(HUGE_PAGES, encoding="ascii") as mode:
             return re.search(r"\[(\w+)\]", mode.read())[1]
     except OSError:
         return "unknown"
+
+
+@contextlib.contextmanager
+def huge_pages_set(mode):
+    """The whole system's huge pages are in this mode meanwhile; None leaves them as they are."""
+    before = huge_pages()
+    if mode is None or mode == before:
+        yield
+        return
+    try:
+        with open(HUGE_PAGES, "w", encoding="ascii") as file:
+            file.write(mode)
+    except OSError as error:
+        raise BenchError(f"--huge-pages {mode}: {HUGE_PAGES} cannot be written"
+                         f" ({error.strerror}); run as root, or leave the option out") from error
+    try:
+        yield
+    finally:
+        with open(HUGE_PAGES, "w", encoding="ascii") as file:
+            file.write(before)
 
 
 def environment(extra):
@@ -83,9 +109,11 @@ def first_line(path):
 
 
 def preloads(command, library):
-    """The C library is there anyway. Naming it first matters only to a program that is linked with
-    another allocator, as the server is; elsewhere it would save the loader a few calls."""
-    return command.server or os.path.basename(library) != "libc.so.6"
+    """No library: the program has the allocator in it. The C library is there anyway. Naming it
+    first matters only to a program that is linked with another allocator, as the server is;
+    elsewhere it would save the loader a few calls."""
+    return library is not None and (
+        command.server or os.path.basename(library) != "libc.so.6")
 
 
 def run(command, library, work, seconds):

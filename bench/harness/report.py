@@ -1,10 +1,14 @@
 """Tells the result: the table, the summary of each allocator, the CSV file, the last line."""
 import csv
+from statistics import median
 
 from .figures import OURS, against_best_peer, compare, geomean, tally
 
 FIELDS = ("workload", "allocator", "round", "wall_s", "user_s", "sys_s", "rss_kib", "minor_faults",
           "major_faults", "switches", "syscalls", "steal_ms", "foreign_ms", "output", "fault")
+
+# What may be resident after a burst: so many times the live bytes, and so much for each thread.
+AFTER_SHARE, AFTER_THREAD = 1.2, 64 << 10
 
 
 def write_csv(path, cells):
@@ -61,14 +65,44 @@ def print_allocators(cells):
         print(f"{name:12} {time:6.2f} {memory[name][0]:7.2f}   of {count} workloads")
 
 
-def print_probe(cell):
+def note(cell, name, word):
+    """The number behind a word in the lines of measurements, the median of the runs, or None."""
+    values = []
+    for run in cell.runs[name]:
+        words = " ".join(run.notes).split()
+        if word in words[:-1]:
+            values.append(int(words[words.index(word) + 1]))
+    return median(values) if values else None
+
+
+def in_order(cell):
+    """lucid in its forms, then the peers by name: rounds are in random order."""
+    return sorted(cell.sound(), key=lambda name: (not name.startswith("lucid"), name))
+
+
+def print_start(cell):
     """Start-up: what one allocation costs beyond the C library."""
     print(f"\n{cell.workload.about} ({cell.workload.name}):")
-    for name in cell.sound():
-        calls = cell.syscalls.get(name)
+    for name in in_order(cell):
+        calls, resident = cell.syscalls.get(name), note(cell, name, "resident")
+        if resident is not None:
+            print(f"  {name:12} {resident / 1024:7.0f} KiB, exact")
+            continue
         print(f"  {name:12} {cell.median(name, 'minor'):6.0f} faults"
-              f" {cell.median(name, 'rss'):7.0f} KiB {cell.least(name, 'wall') * 1000:7.2f} ms"
+              f" {cell.least(name, 'wall') * 1000:7.2f} ms"
               + (f" {calls:6d} system calls" if calls is not None else ""))
+
+
+def print_after(cell):
+    """What a burst leaves behind, against what it should at most."""
+    print(f"\n{cell.workload.about} ({cell.workload.name}):")
+    for name in in_order(cell):
+        live, resident = note(cell, name, "live"), note(cell, name, "resident")
+        threads = note(cell, name, "threads")
+        allowed = AFTER_SHARE * live + AFTER_THREAD * threads
+        print(f"  {name:12} {resident / 2**20:7.1f} MiB, {resident / live:5.2f} times the live"
+              f" {live / 2**20:.1f} MiB; {'within' if resident <= allowed else 'above'}"
+              f" {AFTER_SHARE} times and {AFTER_THREAD >> 10} KiB a thread")
 
 
 def print_syscalls(cells):
@@ -126,7 +160,7 @@ def tell(cells, probes, missing, matrix):
         print_matrix(cells, "rss", "peak resident memory, ratio to the smallest peer (medians)")
     print_syscalls(cells + probes)
     for cell in probes:
-        print_probe(cell)
+        (print_after if cell.workload.group == "after" else print_start)(cell)
     print_phases(cells)
     print_allocators(cells)
     print_faults(cells + probes, missing)

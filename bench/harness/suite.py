@@ -8,6 +8,7 @@ import sys
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FLAGS = ["-O2", "-g", "-std=gnu11", "-pthread", "-Wall", "-Wextra", "-Wundef", "-Wshadow",
          "-Wconversion", "-Wmissing-prototypes", "-Wstrict-prototypes", "-Werror"]
+LINKED = "-linked"  # ends the name of a workload that has lucid.o in it
 # The compiler must neither drop nor merge the calls that are measured.
 NO_BUILTIN = ["-fno-builtin-" + name for name in ("malloc", "free", "calloc", "realloc")]
 
@@ -29,6 +30,10 @@ class Command:
 
     def __init__(self, argv, env, stdin, server):
         self.argv, self.env, self.stdin, self.server = argv, env, stdin, server
+
+    def linked(self):
+        """The same command with the workload that has lucid.o in it."""
+        return Command([self.argv[0] + LINKED] + self.argv[1:], self.env, self.stdin, self.server)
 
 
 def read_suite():
@@ -84,6 +89,17 @@ def build(work):
                 os.path.join(target, "kvload"), [])
     compile_one(os.path.join(BENCH, "launch.c"), [], os.path.join(target, "launch"), ["-static"])
     return target
+
+
+def build_linked(work, library):
+    """The start-up probe linked with lucid.o, if that lies beside the library. Returns whether."""
+    linked_object = os.path.join(os.path.dirname(library), "lucid.o")
+    source = os.path.join(BENCH, "workloads", "once.c")
+    target = os.path.join(work, "bin", "once" + LINKED)
+    if not os.path.isfile(linked_object):
+        return False
+    compile_one(source, [linked_object], target, NO_BUILTIN + [linked_object])
+    return True
 
 
 def generated(work, kind, scale):

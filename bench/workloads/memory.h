@@ -4,6 +4,7 @@
 #define BENCH_MEMORY_H
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "common.h"
