@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     pthread_t thread;
     for (int i = 0; i < COUNT; i++) kept[i] = memset(malloc(100), 1, 100);
     for (int i = 0; i < COUNT; i++) if (i % EACH != 0) { free(kept[i]); kept[i] = NULL; }
-    free(memset(malloc(8 << 20), 1, 8 << 20));
+    free(memset(malloc(24 << 20), 1, 24 << 20));
     (void)argv;
     if (argc > 1) pthread_create(&thread, NULL, sleeper, NULL);
     step("ready");
@@ -82,7 +82,7 @@ class Words(AccountCase):
         self.check_identity(answer)
         self.check_sentences(answer, self.lucid("explain", subject.pid).stdout)
         self.assertFalse(answer["trim"]["purges"])
-        self.assertGreaterEqual(answer["trim"]["bytes"], 8 << 20)
+        self.assertGreaterEqual(answer["trim"]["bytes"], 24 << 20)
         self.assertEqual(answer["trim"]["bytes"], answer["trim"]["pool"] + answer["trim"]["spans"])
         before = self.rollup(subject.pid)
         self.next_step(subject, "trimmed")
@@ -120,6 +120,19 @@ class Words(AccountCase):
         self.assertEqual(answer["bins"]["cached"], sum(row["cached"] for row in answer["threads"]))
         self.assertIn("2 that were asleep",
                       re.sub(r"\s+", " ", self.lucid("explain", subject.pid).stdout))
+
+    def test_explain_knows_who_listens(self):
+        """The command that it proposes does what it says."""
+        program = self.compile(STEPS, "-O1", "-fno-builtin", "-pthread")
+        subject = self.start(program=program, env={"LUCID_OPTIONS": "purge=0,ctl=1"})
+        answer = self.ask("explain", subject.pid)
+        self.assertEqual(answer["next"]["command"], f"lucid ctl {subject.pid} trim")
+        before = self.rollup(subject.pid)
+        self.lucid(*answer["next"]["command"].split()[1:])
+        self.near(before - self.rollup(subject.pid), answer["trim"]["bytes"])
+        subject = self.start(program=program, env=NO_PURGE)
+        answer = self.ask("explain", subject.pid)
+        self.assertEqual(answer["next"]["command"], f"lucid map {subject.pid}")
 
     def test_explain_of_a_program_that_ends(self):
         answer = self.ask("explain", "--", "perl", "-e", "my @a = (1) x 100; print 'it'")

@@ -7,6 +7,7 @@
 // Under libFuzzer only LLVMFuzzerTestOneInput is used. With LUCID_FUZZ_BASE=FILE an input is a list
 // of patches to that core, so that the fuzzer spends its time behind the ELF headers:
 //   4 bytes offset, 1 byte how (add, set one byte, set eight), 8 bytes value
+#include "explain/story.h"
 #include "glibc/glibc.h"
 #include "heap/cells.h"
 #include "heap/check.h"
@@ -54,8 +55,20 @@ static void look_around(struct target *target, struct snapshot *snapshot) {
     cells_free(&cells);
 }
 
-static void read_heap(struct target *target, const struct root_places *places) {
+// Accounts for every page of the core.
+static void explain_heap(struct session *session) {
+    static struct reasons reasons;
+    static struct story story;
+    if (reasons_take(&reasons, session)) {
+        story_tell(&story, &reasons, session);
+        reasons_free(&reasons);
+    }
+}
+
+static void read_heap(struct session *session) {
     static struct snapshot snapshot;
+    struct target *target = &session->target;
+    const struct root_places *places = &session->places;
     static struct tally tally;
     struct findings findings;
     struct rows rows;
@@ -77,29 +90,33 @@ static void read_heap(struct target *target, const struct root_places *places) {
             }
         }
         look_around(target, &snapshot);
+        session->snapshot = &snapshot;
+        explain_heap(session);
         snapshot_free(&snapshot);
     }
 }
 
 static void read_core(const char *path) {
-    struct target target = {.memory_fd = -1};
-    if (target_open_core(&target, path)) {
-        static struct root_places places;
+    static struct session session;
+    struct target *target = &session.target;
+    memset(&session, 0, sizeof(session));
+    target->memory_fd = -1;
+    if (target_open_core(target, path)) {
         struct glibc_walk walk;
         struct process process;
         struct images images;
         struct break_map map;
-        locate_roots(&places, &target);
-        read_heap(&target, &places);
-        process_read(&process, &target);
-        images_find(&images, &target);
-        break_read(&map, &target, &process, &images);
+        locate_roots(&session.places, target);
+        read_heap(&session);
+        process_read(&process, target);
+        images_find(&images, target);
+        break_read(&map, target, &process, &images);
         images_free(&images);
-        if (glibc_walk_heap(&walk, &target)) {
+        if (glibc_walk_heap(&walk, target)) {
             glibc_walk_free(&walk);
         }
     }
-    target_close(&target);
+    target_close(target);
 }
 
 static uint8_t *load(const char *path, size_t *size);

@@ -100,7 +100,9 @@ static void take_large(struct reasons *reasons, struct snapshot *snapshot) {
 static void take_returns(struct reasons *reasons, const struct snapshot *snapshot) {
     settings_read(&reasons->settings, &snapshot->reader);
     reasons->trim_pool = reasons->ledger.dirty_pool;
-    reasons->trim_spans = reasons->settings.hardened ? 0 : reasons->ledger.dirty_spans;
+    uint64_t empty = reasons->ledger.dirty_spans;
+    uint64_t kept = reasons->sparse.total.kept;
+    reasons->trim_spans = reasons->settings.hardened || empty < kept ? 0 : empty - kept;
 }
 
 bool reasons_take(struct reasons *reasons, struct session *session) {

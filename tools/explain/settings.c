@@ -10,6 +10,7 @@ void settings_read(struct settings *settings, const struct reader *reader) {
     *settings = (struct settings){
         .purges = value[OPTION_PURGE] != 0,
         .hardened = value[OPTION_HARDEN] != 0,
+        .ctl = value[OPTION_CTL] != 0,
         .age = live->giving.age != 0 ? live->giving.age : value[OPTION_PURGE_AGE],
         .returned = live->pool.purged_units * reader_unit_size(reader) + trimmed,
     };

@@ -7,6 +7,7 @@
 struct settings {
     bool purges;       // option purge
     bool hardened;     // option harden: free blocks stay as they are
+    bool ctl;          // option ctl: `lucid ctl` is listened to
     uint64_t age;      // ms that memory stays free before it goes by itself
     uint64_t returned; // bytes given back since the start
 };

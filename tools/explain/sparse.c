@@ -64,6 +64,7 @@ static void add_pages(const struct look *look, struct sparse_sum *sum) {
         sum->used += use->used;
         sum->cached += use->cached;
         sum->empty += use->used == 0 && use->cached == 0 ? look->page : 0;
+        sum->kept += use->used == 0 && use->cached == 0 && look->span->region != 0 ? look->page : 0;
         sum->bins_only += use->used == 0 && use->cached > 0 ? look->page : 0;
         sum->used_pages += use->used > 0;
         sum->sparse_pages += is_sparse(look, i);
@@ -104,6 +105,7 @@ static void add_sum(struct sparse_sum *to, const struct sparse_sum *from) {
     to->used += from->used;
     to->cached += from->cached;
     to->empty += from->empty;
+    to->kept += from->kept;
     to->bins_only += from->bins_only;
     to->used_pages += from->used_pages;
     to->sparse_pages += from->sparse_pages;

@@ -14,6 +14,7 @@ struct sparse_sum {
     uint64_t used;         // bytes of blocks in use, on resident pages
     uint64_t cached;       // bytes of blocks in bins, likewise
     uint64_t empty;        // bytes of resident pages without any block
+    uint64_t kept;         // of these, in spans of the program's own heaps, which no trim takes
     uint64_t bins_only;    // bytes of resident pages whose only blocks are in bins
     uint64_t used_pages;   // resident pages with something in use
     uint64_t sparse_pages; // of these

@@ -166,16 +166,27 @@ static void tell_threads(struct teller *teller) {
 
 // ---- what would return memory -----------------------------------------------------------------------
 
+// Does the target listen to `lucid ctl`?
+static bool can_be_told(const struct teller *teller) {
+    const struct target *target = &teller->session->target;
+    return teller->reasons->settings.ctl && target->kind == TARGET_LIVE && target->launch == NULL;
+}
+
 static void tell_trim(struct teller *teller) {
     const struct reasons *reasons = teller->reasons;
     char a[SIZE_TEXT];
     char b[SIZE_TEXT];
     char c[SIZE_TEXT];
+    char how[TARGET_TEXT + 32] = "malloc_trim in the program";
+    if (can_be_told(teller)) {
+        char target[TARGET_TEXT];
+        snprintf(how, sizeof(how), "lucid ctl %s trim", target_text(target, teller->session));
+    }
     tell(teller,
-         "Trimming (malloc_trim in the program) returns %s now: %s of the pool and %s of whole "
-         "free pages between used ones.",
-         human_size(a, reasons->trim_pool + reasons->trim_spans), human_size(b, reasons->trim_pool),
-         human_size(c, reasons->trim_spans));
+         "Trimming (%s) returns %s now: %s of the pool and %s of whole free pages between used "
+         "ones.",
+         how, human_size(a, reasons->trim_pool + reasons->trim_spans),
+         human_size(b, reasons->trim_pool), human_size(c, reasons->trim_spans));
     if (reasons->settings.purges) {
         tell(teller,
              "By itself lucid gives back most of what stays free for %llu ms; %s have gone since "
@@ -243,6 +254,18 @@ static void set_next(struct teller *teller, const char *command, const char *tar
     va_end(arguments);
 }
 
+static void set_next_of_dirty(struct teller *teller, const char *target) {
+    char size[SIZE_TEXT];
+    if (can_be_told(teller)) {
+        snprintf(teller->story->next, sizeof(teller->story->next), "lucid ctl %s trim", target);
+        snprintf(teller->story->because, sizeof(teller->story->because), "give %s back",
+                 human_size(size, teller->reasons->trim_pool + teller->reasons->trim_spans));
+    } else {
+        set_next(teller, "map", target, "see where the %s of free memory lie",
+                 human_size(size, teller->reasons->ledger.part[PART_DIRTY]));
+    }
+}
+
 // Free memory first, if it is a tenth of all; else what is largest.
 static void choose_next(struct teller *teller) {
     const struct ledger *ledger = &teller->reasons->ledger;
@@ -252,8 +275,7 @@ static void choose_next(struct teller *teller) {
     char a[SIZE_TEXT];
     target_text(target, teller->session);
     if (part[PART_DIRTY] > tenth && part[PART_DIRTY] >= part[PART_PARTIAL]) {
-        set_next(teller, "map", target, "see where the %s of free memory lie",
-                 human_size(a, part[PART_DIRTY]));
+        set_next_of_dirty(teller, target);
     } else if (part[PART_PARTIAL] > tenth) {
         set_next(teller, "frag", target, "see which blocks keep the %s of free memory beside them",
                  human_size(a, part[PART_PARTIAL]));

@@ -114,32 +114,17 @@ static void add_span(struct taking *taking, const struct reader_run *span) {
 
 // ---- all else ---------------------------------------------------------------------------------------
 
-// Resident bytes of [start, end), of which `inside` get those in [from, to).
-static uint64_t resident_in(struct taking *taking, uint64_t start, uint64_t end, uint64_t from,
-                            uint64_t to, uint64_t *inside) {
-    uint64_t page = taking->snapshot->target->page_size;
-    uint64_t resident = 0;
-    for (uint64_t at = start; at < end; at += page) {
-        if (residency_has(taking->residency, at)) {
-            uint64_t low = at > from ? at : from;
-            uint64_t high = at + page < to ? at + page : to;
-            resident += page;
-            *inside += high > low ? high - low : 0;
-        }
-    }
-    return resident;
-}
-
 static uint64_t resident_plain(struct taking *taking, uint64_t start, uint64_t end) {
     uint64_t none = 0;
-    return resident_in(taking, start, end, 0, 0, &none);
+    return residency_count(taking->residency, start, end, 0, 0, &none);
 }
 
 static void add_block(struct taking *taking, uint64_t start, uint64_t end, uint64_t address,
                       uint64_t asked) {
     struct ledger *ledger = taking->ledger;
     uint64_t live = 0;
-    uint64_t resident = resident_in(taking, start, end, address, address + asked, &live);
+    uint64_t resident =
+        residency_count(taking->residency, start, end, address, address + asked, &live);
     ledger->part[PART_LIVE] += live;
     ledger->part[PART_SLACK] += resident - live;
     ledger->untouched += asked > live ? asked - live : 0;

@@ -99,6 +99,12 @@ static bool add_piece(struct residency *residency, size_t region) {
                                     sizeof(struct residency_piece));
     struct residency_piece *piece = &residency->pieces[residency->count++];
     *piece = (struct residency_piece){.start = r->start, .end = r->end, .region = region};
+    if (residency->estimated) {
+        // What a core does not contain may be as large as its header likes.
+        uint64_t page = residency->target->page_size;
+        uint64_t stored = (r->stored + page - 1) / page * page;
+        piece->end = stored < r->end - r->start ? r->start + stored : r->end;
+    }
     piece->states = memory_take(pages_of(residency, piece) + 1);
     return read_states(residency, piece);
 }
@@ -153,11 +159,8 @@ void residency_free(struct residency *residency) {
     memset(residency, 0, sizeof(*residency));
 }
 
-static const struct residency_piece *piece_at(struct residency *residency, uint64_t address) {
-    const struct residency_piece *piece = &residency->pieces[residency->last];
-    if (residency->last < residency->count && address >= piece->start && address < piece->end) {
-        return piece;
-    }
+// The first piece that ends behind an address; `count`: there is none.
+static size_t first_behind(const struct residency *residency, uint64_t address) {
     size_t low = 0;
     size_t high = residency->count;
     while (low < high) {
@@ -168,11 +171,43 @@ static const struct residency_piece *piece_at(struct residency *residency, uint6
             high = middle;
         }
     }
-    if (low == residency->count || residency->pieces[low].start > address) {
+    return low;
+}
+
+static const struct residency_piece *piece_at(struct residency *residency, uint64_t address) {
+    const struct residency_piece *piece = &residency->pieces[residency->last];
+    if (residency->last < residency->count && address >= piece->start && address < piece->end) {
+        return piece;
+    }
+    size_t found = first_behind(residency, address);
+    if (found == residency->count || residency->pieces[found].start > address) {
         return NULL;
     }
-    residency->last = low;
-    return &residency->pieces[low];
+    residency->last = found;
+    return &residency->pieces[found];
+}
+
+uint64_t residency_count(const struct residency *residency, uint64_t start, uint64_t end,
+                         uint64_t from, uint64_t to, uint64_t *inside) {
+    uint64_t page = residency->target->page_size;
+    uint64_t resident = 0;
+    start = start / page * page;
+    for (size_t i = first_behind(residency, start); i < residency->count; i++) {
+        const struct residency_piece *piece = &residency->pieces[i];
+        uint64_t at = start > piece->start ? start : piece->start;
+        for (; at < piece->end && at < end; at += page) {
+            if (piece->states[(at - piece->start) / page] & TARGET_PAGE_PRESENT) {
+                uint64_t low = at > from ? at : from;
+                uint64_t high = at + page < to ? at + page : to;
+                resident += page;
+                *inside += high > low ? high - low : 0;
+            }
+        }
+        if (piece->end >= end) {
+            break;
+        }
+    }
+    return resident;
 }
 
 bool residency_has(struct residency *residency, uint64_t address) {

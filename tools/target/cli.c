@@ -44,9 +44,16 @@ static const char common_help[] =
     "  --root N          read the Nth heap of a process that has several\n"
     "  --no-color        no colours (as with NO_COLOR=1)\n";
 
+static const char pid_help[] =
+    "PID is the number of a process.\n"
+    "\n"
+    "  --json            JSON (schema lucid.heap/1, docs/json.md)\n"
+    "  --root N          read the Nth heap of a process that has several\n"
+    "  --no-color        no colours (as with NO_COLOR=1)\n";
+
 static void print_help(const char *name, const struct cli_command *command) {
     printf("usage: %s [OPTIONS] %s\n\n%s\n\n%s\n%s", name, command->usage, command->purpose,
-           common_help, command->details);
+           command->pid_only ? pid_help : common_help, command->details);
 }
 
 static int usage_error(const char *name, const struct cli_command *command) {

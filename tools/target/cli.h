@@ -34,6 +34,7 @@ struct cli_command {
     void *context;
     int arguments_least; // behind TARGET
     int arguments_most;
+    bool pid_only; // TARGET is always the number of a process
 };
 
 // Returns -1 to go on, else the exit code to end with.

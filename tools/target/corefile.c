@@ -181,6 +181,7 @@ static void add_regions(struct target *target, const struct core *core) {
         struct region *region =
             regions_add(&target->regions, segment->start, segment->end, rights, name);
         region->offset = segment->file_offset;
+        region->stored = segment->stored;
     }
 }
 

@@ -14,6 +14,7 @@ struct region {
     uint64_t inode;  // 0: no file
     char rights[5];  // rwxp as the kernel prints them
     bool deleted;    // the file is no longer there
+    uint64_t stored; // in a core: so many of its bytes are there
     bool counted;    // the numbers below are known
     uint64_t resident;
     uint64_t swapped;

@@ -133,7 +133,7 @@ int cmd_top(int argc, char **argv) {
     const struct cli_command command = {
         .usage = "PID",
         .purpose = "Watches where a running process's memory is; q quits, h shows the keys.",
-        .details = "\n  --interval SECS   between two readings (1; 500ms is half a second)\n"
+        .details = "  --interval SECS   between two readings (1; 500ms is half a second)\n"
                    "  --tab NAME        begin with summary, classes, threads or map\n"
                    "  --once            print everything, or the tab, once\n"
                    "  --batch           print a line for each reading, for pipes\n"
@@ -142,6 +142,7 @@ int cmd_top(int argc, char **argv) {
         .options = options,
         .take = take_option,
         .context = &top,
+        .pid_only = true,
     };
     if (has_program(argc, argv)) {
         say_command(argv[0]);
