@@ -145,35 +145,31 @@ void _ZdaPvRKSt9nothrow_t(void *pointer, const struct nothrow *tag) {
 }
 
 void _ZdlPvSt11align_val_t(void *pointer, size_t alignment) {
-    (void)alignment;
-    free_fast(pointer, "operator delete");
+    free_aligned(pointer, alignment, 0, "operator delete");
 }
 
 void _ZdaPvSt11align_val_t(void *pointer, size_t alignment) {
-    (void)alignment;
-    free_fast(pointer, "operator delete[]");
+    free_aligned(pointer, alignment, 0, "operator delete[]");
 }
 
 void _ZdlPvmSt11align_val_t(void *pointer, size_t size, size_t alignment) {
-    (void)size, (void)alignment;
-    free_fast(pointer, "operator delete");
+    free_aligned(pointer, alignment, size, "operator delete");
 }
 
 void _ZdaPvmSt11align_val_t(void *pointer, size_t size, size_t alignment) {
-    (void)size, (void)alignment;
-    free_fast(pointer, "operator delete[]");
+    free_aligned(pointer, alignment, size, "operator delete[]");
 }
 
 void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignment,
                                          const struct nothrow *tag) {
-    (void)alignment, (void)tag;
-    free_fast(pointer, "operator delete");
+    (void)tag;
+    free_aligned(pointer, alignment, 0, "operator delete");
 }
 
 void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignment,
                                          const struct nothrow *tag) {
-    (void)alignment, (void)tag;
-    free_fast(pointer, "operator delete[]");
+    (void)tag;
+    free_aligned(pointer, alignment, 0, "operator delete[]");
 }
 
 #endif

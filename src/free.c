@@ -107,16 +107,20 @@ EXPORT void lucid_free_sized(void *pointer, size_t size) {
 STANDARD_NAME(void, free_sized, (void *, size_t), lucid_free_sized)
 
 // An aligned block may lie in a larger class than its size alone asks for.
-EXPORT void lucid_free_aligned_sized(void *pointer, size_t alignment, size_t size) {
+void free_aligned(void *pointer, size_t alignment, size_t size, const char *function) {
     if (!is_power_of_two(alignment) || !is_aligned((uintptr_t)pointer, alignment)) {
-        panic_misuse("free_aligned_sized", "wrong alignment given with", pointer);
+        panic_misuse(function, "wrong alignment given with", pointer);
     }
     if (pointer != NULL && init_ready()) {
         fork_check();
-        if (size > block_of(pointer, "free_aligned_sized").size) {
-            panic_misuse("free_aligned_sized", "wrong size given with", pointer);
+        if (size > block_of(pointer, function).size) {
+            panic_misuse(function, "wrong size given with", pointer);
         }
     }
-    free_fast(pointer, "free_aligned_sized");
+    free_fast(pointer, function);
+}
+
+EXPORT void lucid_free_aligned_sized(void *pointer, size_t alignment, size_t size) {
+    free_aligned(pointer, alignment, size, "free_aligned_sized");
 }
 STANDARD_NAME(void, free_aligned_sized, (void *, size_t, size_t), lucid_free_aligned_sized)

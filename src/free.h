@@ -36,6 +36,9 @@ ALWAYS_INLINE void free_fast(void *pointer, const char *function) {
 // The size given to delete is not the one given to new, or the block is not small.
 void free_sized_slow(void *pointer, size_t size, const char *function);
 
+// free of a block that was asked for with this alignment, and at least this size.
+void free_aligned(void *pointer, size_t alignment, size_t size, const char *function);
+
 // For operator delete with a size: new never leaves a block in a larger class than its size
 // asks for, so the classes must agree.
 ALWAYS_INLINE void free_sized_fast(void *pointer, size_t size, const char *function) {

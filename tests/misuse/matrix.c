@@ -392,8 +392,8 @@ static const struct function {
     {"operator delete[]", use_delete_array, false},
     {"operator delete", _ZdlPvm, false},
     {"operator delete[]", _ZdaPvm, false},
-    {"operator delete", use_aligned_delete, false},
-    {"operator delete[]", use_sized_aligned_delete, false},
+    {"operator delete", use_aligned_delete, true},
+    {"operator delete[]", use_sized_aligned_delete, true},
     {"operator delete", use_nothrow_delete, false},
 };
 

@@ -52,6 +52,15 @@ static void sized_delete_twice() {
     ::operator delete(announce(block), static_cast<size_t>(100));
 }
 
+static void aligned_delete_wrong_alignment() {
+    ::operator delete(announce(::operator new(100)), std::align_val_t(1 << 20));
+}
+
+static void sized_aligned_delete_too_large() {
+    const auto wide = std::align_val_t(64);
+    ::operator delete[](announce(::operator new[](200, wide)), static_cast<size_t>(5000), wide);
+}
+
 static void delete_stack() {
     alignas(16) char local[32] = {};
     ::operator delete(announce(local));
@@ -85,6 +94,8 @@ static const struct {
     {"sized_delete_large", sized_delete_large},
     {"sized_delete_small_as_large", sized_delete_small_as_large},
     {"sized_delete_twice", sized_delete_twice},
+    {"aligned_delete_wrong_alignment", aligned_delete_wrong_alignment},
+    {"sized_aligned_delete_too_large", sized_aligned_delete_too_large},
     {"delete_stack", delete_stack},
     {"nothing_wrong", nothing_wrong},
 };
