@@ -12,6 +12,7 @@
 #define LUCID_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #ifdef __cplusplus
@@ -89,6 +90,76 @@ int lucid_malloc_info(int options, FILE *stream) LUCID_NOTHROW;
 void lucid_malloc_stats(void) LUCID_NOTHROW;
 int lucid_mallopt(int parameter, int value) LUCID_NOTHROW;
 int lucid_malloc_trim(size_t keep) LUCID_NOTHROW;
+
+/* The heap in numbers. All are exact while no other thread is inside the allocator; otherwise each
+ * is right for a moment of its own, and off by no more than what the other threads are moving.
+ * Bytes are address space, whether it is resident or not, unless it says so.
+ *
+ *   arena_bytes + mapped_bytes = live_bytes + slack_bytes + cached_bytes + free_bytes + fresh_bytes
+ *                                + pool_bytes + top_bytes
+ *
+ * New members come at the end only. */
+struct lucid_stats {
+    size_t size;             /* of this struct; see lucid_stats_get */
+    uint64_t live_blocks;    /* in use by the program, of all kinds */
+    uint64_t live_bytes;     /* of these: small ones as large as their class, others as asked for */
+    uint64_t small_blocks;   /* up to 32 KiB */
+    uint64_t small_bytes;    /* rounded up to their class */
+    uint64_t large_blocks;   /* above, in the arena */
+    uint64_t large_bytes;    /* as asked for */
+    uint64_t mapping_blocks; /* with a mapping of their own */
+    uint64_t mapping_bytes;  /* as asked for */
+    uint64_t guarded_blocks; /* between guard pages (option guard) */
+    uint64_t guarded_bytes;  /* as asked for */
+    uint64_t slack_bytes;    /* what large, mapped and guarded blocks take up beyond that */
+    uint64_t cached_blocks;  /* free, in the bins of threads */
+    uint64_t cached_bytes;
+    uint64_t free_blocks; /* free, used before, in nobody's bin */
+    uint64_t free_bytes;
+    uint64_t fresh_bytes;         /* of spans: in no block that was ever handed out */
+    uint64_t pool_bytes;          /* free, not part of any span */
+    uint64_t dirty_bytes;         /* of these: written to since the kernel gave them */
+    uint64_t top_bytes;           /* of the arena: not used by anything yet */
+    uint64_t arena_bytes;         /* of the whole arena */
+    uint64_t mapped_bytes;        /* of all mappings and guarded pages */
+    uint64_t metadata_bytes;      /* the allocator's tables, opened so far */
+    uint64_t returned_bytes;      /* given back to the kernel since the start, in total */
+    uint64_t spans;               /* runs of blocks of one class */
+    uint64_t threads;             /* that have a heap */
+    uint64_t resident_bytes;      /* of the process, as the kernel counts; 0: unknown */
+    uint64_t peak_resident_bytes; /* the most there ever was since exec; 0: unknown */
+};
+
+/* Fills a struct whose `size` the caller has set to its sizeof. On return `size` is what this
+ * library has filled: less than the caller's when the library is older, and the rest is 0 then.
+ * Returns 0, or -1 with errno: EINVAL, NULL or a size that is none; ENOMEM, there is no heap. Takes
+ * time in proportion to the number of spans and free runs, and some system calls. Never allocates, so it may be called under the caller's own locks. */
+int lucid_stats_get(struct lucid_stats *stats) LUCID_NOTHROW;
+
+/* Writes the same and the blocks of each size class to a file descriptor: as one line of JSON
+ * (schema lucid.stats/1), or in the text format of OpenMetrics. Both without stdio and without
+ * allocating. Returns 0, or -1 with errno: ENOMEM, or that of write(2) when not all was written. */
+int lucid_stats_print_json(int fd) LUCID_NOTHROW;
+int lucid_stats_print_openmetrics(int fd) LUCID_NOTHROW;
+
+/* Gives all free memory back to the system that can go, and returns how many bytes went at once:
+ * what the calling thread's bins, the threads that are gone, the spans and the pool held. Other
+ * threads' bins are theirs: each thread is asked, and gives back all that its bins hold at its next
+ * call that frees a block of a class it has free blocks of, or that finds a bin empty. What a thread
+ * holds that makes no such call stays, at most 64 KiB for each size class. lucid_malloc_trim does
+ * the same, but leaves `keep` bytes of free memory, and never breaks up huge pages for free memory
+ * that was not written to. */
+size_t lucid_trim(void) LUCID_NOTHROW;
+
+/* Options by name, their values as text in the notation of lucid-options(7).
+ * lucid_option_set changes one for the whole process, from now on. Returns 0, or -1 with errno:
+ * ENOENT, no option is called so; EPERM, it can be set only before the program starts; EINVAL, the
+ * text is no value for it or out of range; ENOMEM, there is no heap.
+ * lucid_option_get writes the value in force to `value`, which has room for `room` bytes, the
+ * terminator included; 32 are always enough. Returns 0, or -1 with errno: ENOENT; ERANGE, `room` is
+ * too small; ENOMEM. */
+int lucid_option_set(const char *name, const char *value) LUCID_NOTHROW;
+int lucid_option_get(const char *name, char *value, size_t room) LUCID_NOTHROW;
 
 /* Options of the program, for those who cannot set its environment: a program may define this
  * symbol, as in

@@ -125,7 +125,41 @@ static void set_room(struct heap *heap, unsigned class, unsigned room) {
     heap->bins[class].end = heap->slots[class] + 1 + (room < capacity ? room : capacity);
 }
 
+// The bin's owner may be changing it, or be about to use it: it only ever compares `end` with the
+// top, so that a bin with this end is one more that looks full. An owner that overwrites it at the
+// same moment is on its slow path and will see `asked` the next time.
+READS_RACILY void bin_ask(struct heap *heap) {
+    atomic_store_explicit(&heap->asked, 1, memory_order_release);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        if (bin_count_now(heap, class) > 0) {
+            *(void **volatile *)&heap->bins[class].end = NULL;
+        }
+    }
+}
+
+// Gives back what all bins hold because somebody asked for it.
+static COLD void give_what_was_asked(struct heap *heap, const char *function) {
+    atomic_store_explicit(&heap->asked, 0, memory_order_relaxed);
+    bin_empty_all(heap, function);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        if (heap->slots[class] != NULL) {
+            set_room(heap, class, BIN_SLOTS_MAX);
+        }
+    }
+    purge_asked();
+}
+
+static inline bool is_asked(const struct heap *heap) {
+    return unlikely(atomic_load_explicit(&heap->asked, memory_order_relaxed) != 0);
+}
+
 void *bin_refill(struct heap *heap, unsigned class) {
+    if (is_asked(heap)) {
+        give_what_was_asked(heap, "malloc");
+        if (bin_count(heap, class) > 0) {
+            return *--heap->bins[class].top; // calling the helper may have led here and back
+        }
+    }
     if (heap->capacity[class] == 0 && !bin_begin(heap, class)) {
         return span_take_one(class);
     }
@@ -186,6 +220,15 @@ static void flush_scattered(struct heap *heap, unsigned class, const char *funct
 }
 
 bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
+    if (is_asked(heap)) {
+        give_what_was_asked(heap, function);
+    }
+    if (heap->capacity[class] != 0 && heap->bins[class].end == NULL) {
+        set_room(heap, class, BIN_SLOTS_MAX); // asked for once more than it could be given
+    }
+    if (heap->bins[class].top < heap->bins[class].end) {
+        return true;
+    }
     if (heap->flushes_only[class] == BIN_FLUSHES_ONLY) {
         flush_scattered(heap, class, function);
         return true;

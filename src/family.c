@@ -1,16 +1,11 @@
-// The statistics and tuning members of the malloc family.
-#include "alloc.h"
-#include "arena.h"
-#include "bin.h"
+// The statistics of the C library's malloc: mallinfo, malloc_info, malloc_stats. All of them walk the
+// tables (walk.h); nothing is counted on the fast paths.
 #include "export.h"
 #include "fork.h"
-#include "heap.h"
 #include "init.h"
-#include "options.h"
 #include "os/os.h"
-#include "release.h"
+#include "root.h"
 #include "text.h"
-#include "trim.h"
 #include "walk.h"
 
 #include <errno.h>
@@ -29,20 +24,30 @@ static bool take_account(struct account *account) {
     return true;
 }
 
+// Bytes that programs may use, as malloc_usable_size tells them: of the arena only, as in the C
+// library, where blocks with a mapping of their own are counted as such.
+static uint64_t bytes_in_use(const struct account *account) {
+    return account->used_bytes + account->large_usable;
+}
+
+static uint64_t bytes_free(const struct account *account) {
+    uint64_t used = bytes_in_use(account);
+    return account->arena_bytes > used ? account->arena_bytes - used : 0;
+}
+
 EXPORT struct mallinfo2 lucid_mallinfo2(void) {
     struct account account;
     (void)take_account(&account);
-    uint64_t used = account.used_bytes + account.large_bytes;
     return (struct mallinfo2){
         .arena = account.arena_bytes,
         .ordblks = account.free_blocks + account.pool_runs + (account.top_bytes > 0),
         .smblks = account.cached_blocks,
-        .hblks = account.mapping_count,
-        .hblkhd = account.mapping_bytes,
-        .usmblks = 0,
+        .hblks = account.mapping_count + account.guarded_count,
+        .hblkhd = account.mapping_bytes + account.guarded_count * root.fixed.page_size,
+        .usmblks = 0, // as in the C library for long
         .fsmblks = account.cached_bytes,
-        .uordblks = used,
-        .fordblks = account.arena_bytes > used ? account.arena_bytes - used : 0,
+        .uordblks = bytes_in_use(&account),
+        .fordblks = bytes_free(&account),
         .keepcost = account.top_bytes,
     };
 }
@@ -69,9 +74,17 @@ EXPORT struct mallinfo lucid_mallinfo(void) {
 }
 STANDARD_NAME(struct mallinfo, mallinfo, (void), lucid_mallinfo)
 
+// In the C library's columns.
 static void add_amount(struct text *out, const char *label, uint64_t number) {
+    uint64_t tens = 1;
     text_add(out, label);
-    text_add(out, " = ");
+    text_add(out, "= ");
+    for (unsigned i = 1; i < 10; i++) {
+        tens *= 10;
+    }
+    for (; tens > 1 && number < tens; tens /= 10) {
+        text_add_char(out, ' ');
+    }
     text_add_number(out, number);
     text_add_char(out, '\n');
 }
@@ -79,16 +92,19 @@ static void add_amount(struct text *out, const char *label, uint64_t number) {
 EXPORT void lucid_malloc_stats(void) {
     struct account account;
     (void)take_account(&account);
+    const struct mapping_table *mappings = &root.live.mappings;
     char buffer[1024];
     struct text out = text_begin(buffer, sizeof(buffer));
-    uint64_t used = account.used_bytes + account.large_bytes;
+    uint64_t used = bytes_in_use(&account);
     text_add(&out, "Arena 0:\n");
     add_amount(&out, "system bytes     ", account.arena_bytes);
     add_amount(&out, "in use bytes     ", used);
     text_add(&out, "Total (incl. mmap):\n");
     add_amount(&out, "system bytes     ", account.arena_bytes + account.mapping_bytes);
     add_amount(&out, "in use bytes     ", used + account.mapping_bytes);
-    add_amount(&out, "mmap regions     ", account.mapping_count);
+    add_amount(&out, "max mmap regions ", mappings->most_count);
+    add_amount(&out, "max mmap bytes   ", mappings->most_bytes);
+    text_add(&out, "Of lucid:\n");
     add_amount(&out, "cached bytes     ", account.cached_bytes);
     add_amount(&out, "pool bytes       ", account.pool_bytes);
     add_amount(&out, "metadata bytes   ", account.meta_bytes);
@@ -117,16 +133,21 @@ static void write_amount(FILE *stream, const char *element, const char *type, ui
                   (unsigned long long)bytes);
 }
 
-static void write_arena(FILE *stream, const struct account *account) {
-    uint64_t used = account->used_bytes + account->large_bytes;
-    write_total(stream, "fast", account->cached_blocks, account->cached_bytes);
-    write_total(stream, "rest", account->free_blocks + account->pool_runs,
-                account->arena_bytes - used - account->cached_bytes);
-    write_total(stream, "mmap", account->mapping_count, account->mapping_bytes);
+// What both the one heap and the whole end with. The arena never shrinks, so that its present size
+// is the largest it had; all of it may be written to.
+static void write_system(FILE *stream, const struct account *account) {
     write_amount(stream, "system", "current", account->arena_bytes);
     write_amount(stream, "system", "max", account->arena_bytes);
     write_amount(stream, "aspace", "total", account->arena_bytes);
     write_amount(stream, "aspace", "mprotect", account->arena_bytes);
+}
+
+static void write_free(FILE *stream, const struct account *account) {
+    uint64_t idle = bytes_free(account);
+    write_total(stream, "fast", account->cached_blocks, account->cached_bytes);
+    write_total(stream, "rest",
+                account->free_blocks + account->pool_runs + (account->top_bytes > 0),
+                idle > account->cached_bytes ? idle - account->cached_bytes : 0);
 }
 
 EXPORT int lucid_malloc_info(int options, FILE *stream) {
@@ -140,70 +161,16 @@ EXPORT int lucid_malloc_info(int options, FILE *stream) {
         write_class(stream, class, &account.classes[class]);
     }
     (void)fputs("</sizes>\n", stream);
-    write_total(stream, "fast", account.cached_blocks, account.cached_bytes);
-    write_total(stream, "rest", account.free_blocks + account.pool_runs,
-                account.arena_bytes - account.used_bytes - account.large_bytes -
-                    account.cached_bytes);
-    write_amount(stream, "system", "current", account.arena_bytes);
-    write_amount(stream, "system", "max", account.arena_bytes);
-    write_amount(stream, "aspace", "total", account.arena_bytes);
-    write_amount(stream, "aspace", "mprotect", account.arena_bytes);
+    write_free(stream, &account);
+    write_system(stream, &account);
     (void)fputs("</heap>\n", stream);
-    write_arena(stream, &account);
-    return fputs("</malloc>\n", stream) == EOF ? -1 : 0;
+    write_free(stream, &account);
+    write_total(stream, "mmap", account.mapping_count, account.mapping_bytes);
+    write_system(stream, &account);
+    (void)fputs("</malloc>\n", stream);
+    return ferror(stream) ? -1 : 0;
 }
 STANDARD_NAME(int, malloc_info, (int, FILE *), lucid_malloc_info)
-
-static int set_option(enum option option, uint64_t value) {
-    const struct option_row *row = &option_table[option];
-    if (value < row->least || value > row->most) {
-        return 0;
-    }
-    root.live.options.value[option] = value;
-    root.live.options.source[option] = SOURCE_PROGRAM;
-    return 1;
-}
-
-// Parameters without a meaning here are accepted, as the C library's callers expect; unknown
-// ones are not, as the C library's own does.
-EXPORT int lucid_mallopt(int parameter, int value) {
-    if (!init_ready()) {
-        return 0;
-    }
-    switch (parameter) {
-    case M_MMAP_THRESHOLD:
-        return value < 0 ? 0
-                         : set_option(OPTION_MMAP_THRESHOLD, max_size((size_t)value, SMALL_MAX));
-    case M_TRIM_THRESHOLD:
-        return set_option(OPTION_PURGE, value >= 0);
-    case M_MXFAST:
-        return value >= 0 && value <= (int)(80 * sizeof(size_t) / 4);
-    case M_TOP_PAD:
-    case M_MMAP_MAX:
-    case M_CHECK_ACTION:
-    case M_PERTURB:
-    case M_ARENA_TEST:
-    case M_ARENA_MAX:
-        return 1;
-    default:
-        return 0;
-    }
-}
-STANDARD_NAME(int, mallopt, (int, int), lucid_mallopt)
-
-EXPORT int lucid_malloc_trim(size_t keep) {
-    if (!init_ready()) {
-        return 0;
-    }
-    fork_check();
-    struct heap *heap = heap_get();
-    if (heap != NULL) {
-        bin_empty_all(heap, "malloc_trim");
-    }
-    uint64_t trimmed = trim_all();
-    return release_dirty(keep >> UNIT_SHIFT, 0) + trimmed > 0;
-}
-STANDARD_NAME(int, malloc_trim, (size_t), lucid_malloc_trim)
 
 EXPORT const char *lucid_version(void) {
     return LUCID_VERSION_TEXT;

@@ -24,7 +24,7 @@ ALWAYS_INLINE void free_fast(void *pointer, const char *function) {
     struct unit *units = root.fixed.units;
     struct bin *bin = (struct bin *)((char *)heap_self + units[granule >> (UNIT_SHIFT - 4)].bin);
     void **top = bin->top;
-    if (unlikely(top == bin->end) || unlikely(*block_mark(pointer) == free_mark(units))) {
+    if (unlikely(top >= bin->end) || unlikely(*block_mark(pointer) == free_mark(units))) {
         free_slow(pointer, function);
         return;
     }

@@ -12,7 +12,21 @@
 #define EXIT_ROUNDS 2
 #define ORPHANS_TRIED 4u
 
+// The process that the heaps' threads belong to; 0: there was one thread only so far. Whoever runs in
+// this memory under another number (a child of vfork) cannot tell which of them live.
+static _Atomic uint32_t process;
+
 static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec")));
+
+// The record waits for the next thread.
+static void record_give(struct heap *heap) {
+    os_lock(&root.live.heap_lock);
+    heap->state = HEAP_FREE;
+    heap->next_free = root.live.heaps_free;
+    root.live.heaps_free = heap;
+    root.live.threads--;
+    os_unlock(&root.live.heap_lock);
+}
 
 static void heap_retire(struct heap *heap) {
     heap_self = heap_of_nobody();
@@ -25,12 +39,7 @@ static void heap_retire(struct heap *heap) {
         return;
     }
     bin_empty_all(heap, "thread exit");
-    os_lock(&root.live.heap_lock);
-    heap->state = HEAP_FREE;
-    heap->next_free = root.live.heaps_free;
-    root.live.heaps_free = heap;
-    root.live.threads--;
-    os_unlock(&root.live.heap_lock);
+    record_give(heap);
 }
 
 static void exit_hook(void *argument) {
@@ -48,18 +57,22 @@ static void heap_prepare(struct heap *heap) {
     }
 }
 
-// A heap whose thread ended without its hook: the thread allocated for the first time in the last
-// round of its destructors. Looks at a few
-// heaps only, at others each time, so that a crowd of threads does not look at each other.
-// pre: the registry is locked.
+// Has the thread ended without its hook? It allocated for the first time in the last round of its
+// destructors then. pre: the registry is locked.
+static bool is_orphan(const struct heap *heap, uint32_t own_tid) {
+    bool owned = heap->state == HEAP_LIVE && heap->tid != 0;
+    return owned && (heap->tid == own_tid || !os_thread_alive(heap->tid));
+}
+
+// A heap whose thread ended without its hook. Looks at a few heaps only, at others each time, so that
+// a crowd of threads does not look at each other. pre: the registry is locked.
 static struct heap *find_orphan(uint32_t own_tid) {
     static struct heap *next;
     struct heap *heap = next;
     for (unsigned i = 0; i < ORPHANS_TRIED && root.live.heaps != NULL; i++) {
         heap = heap != NULL ? heap : root.live.heaps;
         next = heap->next;
-        bool owned = heap->state == HEAP_LIVE && heap->tid != 0;
-        if (owned && (heap->tid == own_tid || !os_thread_alive(heap->tid))) {
+        if (is_orphan(heap, own_tid)) {
             return heap;
         }
         heap = next;
@@ -110,6 +123,37 @@ void heap_verify(void) {
     }
 }
 
+// Takes the next heap behind `after` (NULL: the first) that is not ours and in use: asks its thread,
+// or makes it ours if its thread is gone. Returns it; NULL: there is none.
+// tid 0: nobody can be told to be gone.
+static struct heap *ask_next(struct heap *mine, struct heap *after, uint32_t tid, bool *orphan) {
+    os_lock(&root.live.heap_lock);
+    struct heap *heap = after != NULL ? after->next : root.live.heaps;
+    while (heap != NULL && (heap == mine || heap->state != HEAP_LIVE)) {
+        heap = heap->next;
+    }
+    *orphan = heap != NULL && tid != 0 && is_orphan(heap, tid);
+    if (*orphan) {
+        heap->tid = tid; // nobody else takes it for an orphan
+    } else if (heap != NULL) {
+        bin_ask(heap);
+    }
+    os_unlock(&root.live.heap_lock);
+    return heap;
+}
+
+void heap_ask_others(struct heap *mine) {
+    uint32_t tid = atomic_load(&process) == os_process_id() ? os_thread_id() : 0;
+    bool orphan = false;
+    for (struct heap *heap = ask_next(mine, NULL, tid, &orphan); heap != NULL;
+         heap = ask_next(mine, heap, tid, &orphan)) {
+        if (orphan) {
+            bin_empty_all(heap, "malloc_trim");
+            record_give(heap);
+        }
+    }
+}
+
 void heap_prepare_hook(void) {
     (void)os_thread_exit_ready(exit_hook); // if it fails now, it is tried again when needed
 }
@@ -132,6 +176,9 @@ struct heap *heap_get(void) {
     }
     if (heap == NULL) {
         return NULL;
+    }
+    if (tid != 0 && atomic_load_explicit(&process, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&process, os_process_id(), memory_order_relaxed);
     }
     heap->thread = os_thread_self();
     if (root.live.watch & WATCH_CALLS) {
@@ -156,6 +203,7 @@ void heap_after_fork(struct heap *forker) {
         forker = heap_mine();
     }
     atomic_store(&root.live.heap_lock, 0);
+    atomic_store(&process, os_process_id());
     root.live.heaps_free = NULL;
     root.live.threads = 0;
     for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {

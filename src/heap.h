@@ -15,6 +15,10 @@ struct heap *heap_get(void);
 // Gives back what the calling thread has in its bins, which verifies it.
 void heap_verify(void);
 
+// Asks all other threads for what they have in their bins (bin_ask), and gives back what threads had
+// that ended without their hook. For the thread of `mine`; NULL: it has no heap.
+void heap_ask_others(struct heap *mine);
+
 // To be called before main. The hook that gives a heap back when its thread ends hangs on a thread
 // key; of the first 32 keys the C library knows the place without allocating, so that setting ours
 // can never happen inside the setting of another, which would then lose it.

@@ -103,10 +103,10 @@ struct mapping {
 
 // A thread's stock of blocks of one class: an array of pointers that grows upwards.
 //   slots[c][0] == NULL (so that an empty bin needs no compare), blocks in slots[c][1] to top[-1]
-//   slots[c] + 1 <= top <= end
+//   slots[c] + 1 <= top <= end, or end == NULL: to be looked at, see heap.asked
 struct bin {
     void **top; // the next free slot
-    void **end; // top == end: full
+    void **end; // top >= end: full
 };
 
 // Numbers the slow paths count; one set per heap, written by its thread only.
@@ -142,6 +142,10 @@ struct heap {
     uint64_t given; // bytes of blocks given back to spans, less those taken, since a trim was asked
     uint8_t flushes_only[CLASS_COUNT]; // times in a row the bin gave blocks back and took none
     uint64_t guard_next; // a sample is due when counters.refill_blocks exceeds this; 0: see guard.c
+    // 1: somebody wants back what is in the bins (heap_ask_all). The bins' `end` is NULL then, or
+    // has been, so that the next free of the thread comes by.
+    _Atomic uint32_t asked;
+    uint32_t reserved;
 };
 
 #define REGION_NAME_ROOM 32u
@@ -288,6 +292,10 @@ struct mapping_table {
     struct mapping *entries;      // open addressing by address
     uint64_t bytes;               // sum of length
     struct mapping *next_entries; // the larger table that is just taking over, else NULL
+    uint64_t asked;               // sum of asked
+    uint64_t most_bytes;          // the highest that `bytes` ever was
+    uint32_t most_count;          // and `count`
+    uint32_t reserved;
 };
 
 // Sizes and offsets of the structures above, for readers of another version.

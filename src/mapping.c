@@ -79,8 +79,12 @@ static void put(struct mapping *entry, const struct mapping *mapping) {
 // pre: lock held, count < capacity.
 static void insert(const struct mapping *mapping) {
     put(slot_of(table()->entries, table()->capacity, mapping->address), mapping);
-    table()->count++;
-    table()->bytes += mapping->length;
+    struct mapping_table *t = table();
+    t->count++;
+    t->bytes += mapping->length;
+    t->asked += mapping->asked;
+    t->most_count = t->count > t->most_count ? t->count : t->most_count;
+    t->most_bytes = t->bytes > t->most_bytes ? t->bytes : t->most_bytes;
 }
 
 bool mapping_record(const struct mapping *mapping) {
@@ -104,6 +108,7 @@ static void erase(struct mapping *entry) {
     struct mapping_table *t = table();
     t->count--;
     t->bytes -= entry->length;
+    t->asked -= entry->asked;
     uint32_t hole = (uint32_t)(entry - t->entries);
     uint32_t i = hole;
     for (;;) {
@@ -289,6 +294,7 @@ static void rehash(struct mapping_table *t) {
     }
     t->count = 0;
     t->bytes = 0;
+    t->asked = 0;
     for (uint32_t i = 0; i < t->capacity; i++) {
         uint64_t address = t->entries[i].address;
         struct mapping *slot = address != 0 ? slot_of(entries, t->capacity, address) : NULL;
@@ -296,6 +302,7 @@ static void rehash(struct mapping_table *t) {
             *slot = t->entries[i];
             t->count++;
             t->bytes += slot->length;
+            t->asked += slot->asked;
         }
     }
     (void)os_unmap_fenced(t->entries, table_bytes(t->capacity));

@@ -5,6 +5,7 @@
 #include "os/os.h"
 #include "release.h"
 #include "root.h"
+#include "trim.h"
 
 #define DIRTY_ALWAYS_KEPT (((size_t)4 << 20) >> UNIT_SHIFT)
 #define DIRTY_SHARE 8u      // of what is in use, kept on top
@@ -51,5 +52,13 @@ void purge_after_flush(struct heap *heap, size_t bytes) {
         ask_for_helper();
     } else {
         purge_after_free();
+    }
+}
+
+void purge_asked(void) {
+    (void)release_dirty(0, 0);
+    atomic_store_explicit(&root.live.giving.trim, 1, memory_order_relaxed);
+    if (!root.live.options.value[OPTION_PURGE] || !helper_call()) {
+        (void)trim_all();
     }
 }

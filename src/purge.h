@@ -17,6 +17,10 @@ void purge_after_free(void);
 // After `bytes` of blocks went from this heap's bins to their spans; also looks at the pool.
 void purge_after_flush(struct heap *heap, size_t bytes);
 
+// A thread has given back what was in its bins because it was asked to (malloc_trim): what is free in
+// the pool goes at once, pages inside spans when the helper comes by, or at once without one.
+void purge_asked(void);
+
 // Blocks were taken from spans again.
 static inline void purge_note_refill(struct heap *heap, size_t bytes) {
     heap->given -= min_size(heap->given, bytes);

@@ -416,16 +416,17 @@ bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned 
     if (slots == 0) {
         return true; // never used
     }
+    // No end: the thread was asked to give back what is in the bin (heap.asked).
+    uint64_t end = ends.end != 0 ? ends.end : slots + ((uint64_t)capacity + 1) * 8;
     bool inside = slots >= reader->fixed.meta_start && slots < reader->fixed.meta_end &&
-                  ends.top > slots && ends.top <= ends.end && (ends.top - slots) % 8 == 0 &&
-                  ends.end - slots <= ((uint64_t)capacity + 1) * 8 &&
-                  ends.end <= reader->fixed.meta_end;
+                  ends.top > slots && ends.top <= end && (ends.top - slots) % 8 == 0 &&
+                  end - slots <= ((uint64_t)capacity + 1) * 8 && end <= reader->fixed.meta_end;
     if (!inside) {
         return damaged(reader, "bin", heap->address + class * sizeof(ends));
     }
     bin->first = slots + 8;
     bin->top = ends.top;
-    bin->end = ends.end;
+    bin->end = end;
     bin->count = (uint32_t)((ends.top - bin->first) / 8);
     bin->capacity = capacity;
     return true;

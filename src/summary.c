@@ -60,8 +60,9 @@ static void write_line(struct text *line) {
 static void print_live(const struct account *account) {
     char buffer[200];
     struct text line = panic_begin(buffer, sizeof(buffer));
-    size_t peak = os_peak_resident();
-    if (peak != 0) {
+    size_t now;
+    size_t peak;
+    if (os_resident(&now, &peak)) {
         text_add(&line, "peak ");
         text_add_number(&line, peak >> 20);
         text_add_char(&line, '.');

@@ -31,6 +31,8 @@ READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_
     case RUN_LARGE:
         account->large_count++;
         account->large_bytes += bytes;
+        account->large_asked += run_at(head)->size;
+        account->large_usable += align_up(run_at(head)->size, root.fixed.page_size);
         break;
     case RUN_FOREIGN:
         account->foreign_bytes += bytes;
@@ -43,10 +45,17 @@ READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_
     }
 }
 
+// What is just being given back counts as free already.
+READS_RACILY static uint64_t cached_now(const struct heap *heap, unsigned class) {
+    unsigned count = bin_count_now(heap, class);
+    unsigned leaving = heap->flush_class == class ? heap->flush_count : 0;
+    return count > leaving ? count - leaving : 0;
+}
+
 READS_RACILY static void add_heaps(struct account *account) {
     for (const struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-            account->classes[class].cached += bin_count_now(heap, class);
+            account->classes[class].cached += cached_now(heap, class);
         }
         account->heaps++;
     }
@@ -54,6 +63,18 @@ READS_RACILY static void add_heaps(struct account *account) {
     const struct hardened *hardened = root.live.hardened;
     for (unsigned class = 1; hardened != NULL && class < CLASS_COUNT; class ++) {
         account->classes[class].cached += hardened->quarantined[class];
+    }
+}
+
+READS_RACILY static void add_beside_arena(struct account *account) {
+    account->mapping_count = root.live.mappings.count;
+    account->mapping_bytes = root.live.mappings.bytes;
+    account->mapping_asked = root.live.mappings.asked;
+    const struct guard *guard = root.live.guard;
+    for (uint32_t i = 0; guard != NULL && guard->length != 0 && i < guard->slot_count; i++) {
+        bool used = atomic_load(&guard->slots[i].state) == SLOT_USED;
+        account->guarded_count += used;
+        account->guarded_bytes += used ? guard->slots[i].size : 0;
     }
 }
 
@@ -87,8 +108,7 @@ READS_RACILY void walk_account(struct account *account) {
         account->arena_bytes = ((root.live.limit - 1) << UNIT_SHIFT) - account->foreign_bytes;
         account->top_bytes = (root.live.limit - top) << UNIT_SHIFT;
     }
-    account->mapping_count = root.live.mappings.count;
-    account->mapping_bytes = root.live.mappings.bytes;
+    add_beside_arena(account);
     account->meta_bytes = root.live.committed * (sizeof(struct run) + sizeof(struct unit)) +
                           (root.live.meta_next - root.fixed.meta_start) +
                           root.live.mappings.capacity * sizeof(struct mapping) +

@@ -16,6 +16,7 @@ struct class_account {
 };
 
 // used + cached + free + uncarved blocks of all classes, plus tails == bytes of all spans.
+// arena_bytes == span_bytes + large_bytes + pool_bytes + top_bytes.
 struct account {
     struct class_account classes[CLASS_COUNT];
     uint64_t arena_bytes; // from the base to the limit, foreign parts excluded
@@ -32,10 +33,15 @@ struct account {
     uint64_t free_blocks;
     uint64_t free_bytes; // small ones, never carved ones included
     uint64_t large_count;
-    uint64_t large_bytes;
+    uint64_t large_bytes;  // of their units
+    uint64_t large_usable; // what the program may use of them, as malloc_usable_size says
+    uint64_t large_asked;
     uint64_t mapping_count;
-    uint64_t mapping_bytes;
-    uint64_t meta_bytes; // records opened so far
+    uint64_t mapping_bytes; // address space
+    uint64_t mapping_asked;
+    uint64_t guarded_count; // sampled blocks between guard pages
+    uint64_t guarded_bytes; // asked for
+    uint64_t meta_bytes;    // records opened so far
     uint64_t heaps;
     uint64_t threads;
 };

@@ -51,6 +51,19 @@ class Case(unittest.TestCase):
         return self.folder / name
 
 
+def openmetrics_families(case, text):
+    """The metric families of a text, as Prometheus's own client reads them."""
+    debian = "/usr/lib/python3/dist-packages"
+    try:
+        from prometheus_client.openmetrics import parser
+    except ImportError:
+        if not os.path.isdir(f"{debian}/prometheus_client"):
+            case.skipTest("python3-prometheus-client is not installed")
+        sys.path.append(debian)
+        from prometheus_client.openmetrics import parser
+    return list(parser.text_string_to_metric_families(text))
+
+
 def main(case):
     """The test named on the command line."""
     suite = unittest.TestSuite([case("test_" + sys.argv[1])])

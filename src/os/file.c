@@ -34,22 +34,26 @@ bool os_read_file(const char *path, char *to, size_t room, size_t *length) {
     return opened;
 }
 
-// Not from getrusage: its peak is that of the process, which was another program before exec.
-size_t os_peak_resident(void) {
-    static const char name[] = "\nVmHWM:";
-    char status[4096];
-    size_t length;
-    if (!os_read_file("/proc/self/status", status, sizeof(status), &length)) {
-        return 0;
-    }
+// The number of kilobytes behind a name at the start of a line, in bytes; 0: it is not there.
+static size_t amount_of(const char *status, const char *name) {
     const char *at = strstr(status, name);
     size_t kilobytes = 0;
     if (at != NULL) {
-        at += sizeof(name) - 1;
+        at += strlen(name);
         at += strspn(at, " \t");
         for (; *at >= '0' && *at <= '9'; at++) {
             kilobytes = kilobytes * 10 + (size_t)(*at - '0');
         }
     }
     return kilobytes << 10;
+}
+
+// Not from getrusage: its peak is that of the process, which was another program before exec.
+bool os_resident(size_t *now, size_t *peak) {
+    char status[4096];
+    size_t length;
+    bool known = os_read_file("/proc/self/status", status, sizeof(status), &length);
+    *now = known ? amount_of(status, "\nVmRSS:") : 0;
+    *peak = known ? amount_of(status, "\nVmHWM:") : 0;
+    return *now != 0;
 }

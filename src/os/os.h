@@ -118,15 +118,17 @@ bool os_on_thread_exit(void (*exit_hook)(void *), void *argument);
 // Calls `child` in the child of every fork() from now on. False: it will not.
 bool os_on_fork(void (*child)(void));
 
-// Writes all of `text` to a file descriptor, as far as it can be written.
-void os_write(int fd, const char *text, size_t length);
+// Writes all of `text` to a file descriptor, as far as it can be written. Returns 0 or the number of
+// the error that ended it.
+int os_write(int fd, const char *text, size_t length);
 
 // Reads a file into `to`, as much of it as fits, and terminates the text. False: it cannot be
 // opened; the text is empty then.
 bool os_read_file(const char *path, char *to, size_t room, size_t *length);
 
-// The most bytes that were ever resident since this program began; 0: unknown.
-size_t os_peak_resident(void);
+// Bytes resident now, and the most there ever were since this program began, as far as the kernel
+// has added them up. False: unknown; both are 0 then.
+bool os_resident(size_t *now, size_t *peak);
 
 // Ends the process by SIGABRT.
 _Noreturn void os_abort(void);

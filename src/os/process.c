@@ -110,12 +110,14 @@ bool os_on_fork(void (*child)(void)) {
     return pthread_atfork(NULL, NULL, child) == 0;
 }
 
-void os_write(int fd, const char *text, size_t length) {
+int os_write(int fd, const char *text, size_t length) {
     int saved = errno;
+    int error = 0;
     while (length > 0) {
         long written = syscall(SYS_write, fd, text, length);
         if (written < 0 && errno != EINTR) {
-            break; // nobody is left to tell
+            error = errno;
+            break;
         }
         if (written > 0) {
             text += written;
@@ -123,6 +125,7 @@ void os_write(int fd, const char *text, size_t length) {
         }
     }
     errno = saved;
+    return error;
 }
 
 _Noreturn void os_abort(void) {

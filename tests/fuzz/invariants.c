@@ -215,7 +215,7 @@ static struct sums shadow_sums(void) {
             sums.bytes += shadow[i].usable;
         } else {
             sums.large++;
-            sums.bytes += (uint64_t)run_length_of(run_load(unit)) << UNIT_SHIFT;
+            sums.bytes += shadow[i].usable;
         }
     }
     return sums;
