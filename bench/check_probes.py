@@ -1,10 +1,12 @@
 #!/usr/bin/python3
-"""Tests what bench/run tells beside times: start-up in both forms, and what a burst leaves.
+"""Tests what bench/run tells beside times: start-up in both forms, and what a burst leaves; and
+that bench/figures asks it for what it knows.
 
 usage: check_probes.py LIBLUCID
 """
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,9 +54,30 @@ def check_selection(work):
     expect("an unknown mode of huge pages is refused", done.returncode == 2, done)
 
 
+def check_figures(work):
+    """bench/figures with a bench/run that only tells how it was called."""
+    fake = os.path.join(work, "run")
+    with open(fake, "w", encoding="ascii") as file:
+        file.write('#!/bin/sh\necho "$@"\n')
+    os.chmod(fake, 0o755)
+    script = os.path.join(work, "figures")
+    shutil.copy(os.path.join(os.path.dirname(RUN), "figures"), script)
+    done = subprocess.run([script, os.path.join(work, "tables")], capture_output=True, text=True,
+                          check=False)
+    expect("all tables are made", done.returncode == 0, done)
+    for name in sorted(os.listdir(os.path.join(work, "tables"))):
+        with open(os.path.join(work, "tables", name), encoding="ascii") as file:
+            words = file.read().split()
+        done = subprocess.run([RUN, *words, "--list"], capture_output=True, text=True, check=False)
+        expect(f"bench/run knows what the table {name} asks for", done.returncode == 0, done)
+    done = subprocess.run([script, "two", "folders"], capture_output=True, text=True, check=False)
+    expect("two folders are wrong usage", done.returncode == 64, done)
+
+
 with tempfile.TemporaryDirectory(prefix="lucid-probes-") as folder:
     check_start(folder)
     check_after(folder)
     check_selection(folder)
+    check_figures(folder)
 print("bench probes: " + (f"{len(FAILURES)} failures" if FAILURES else "fine"))
 sys.exit(1 if FAILURES else 0)
