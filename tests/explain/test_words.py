@@ -30,6 +30,7 @@ static void *sleeper(void *unused) {
 }
 int main(int argc, char **argv) {
     pthread_t thread;
+    setvbuf(stdin, NULL, _IONBF, 0); // nothing is allocated while a step is waited for
     for (int i = 0; i < COUNT; i++) kept[i] = memset(malloc(100), 1, 100);
     for (int i = 0; i < COUNT; i++) if (i % EACH != 0) { free(kept[i]); kept[i] = NULL; }
     free(memset(malloc(24 << 20), 1, 24 << 20));

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A busy target is read again until its sum closes, but not for longer than this.
+// A busy target is read again until its sum closes, but not for longer than this. On a busy machine
+// a reading alone may take that long, so there are a few in any case.
 #define ATTEMPTS 32
+#define ATTEMPTS_LEAST 6
 #define ATTEMPTS_NS ((uint64_t)400 * 1000 * 1000)
 
 const char *const part_names[PART_COUNT] = {"live",     "slack", "partial", "cached", "dirty",
@@ -318,7 +320,7 @@ static bool settle(struct ledger *ledger, struct session *session, struct reside
     bool running = target->kind == TARGET_LIVE && target->pause == PAUSE_NONE;
     uint64_t start = target_clock();
     for (int i = 1; i < ATTEMPTS && running && !is_settled(ledger); i++) {
-        if (target_clock() - start > ATTEMPTS_NS) {
+        if (i >= ATTEMPTS_LEAST && target_clock() - start > ATTEMPTS_NS) {
             break;
         }
         residency_free(residency);
