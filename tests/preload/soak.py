@@ -133,10 +133,10 @@ class Talker:
 
 class Builder:
     """gcc building this project: many short processes, of which only what they write can be
-    compared. A few files each round, all of them in turn."""
+    compared. Some files each round, all of them in turn."""
 
     name, process = "gcc", None
-    FILES_EACH_ROUND = 3
+    FILES_EACH_ROUND = 2
 
     def __init__(self):
         self.sources = sorted(Path(SOURCE, "src").glob("**/*.c"))
@@ -175,7 +175,7 @@ class Suite:
                "test_weakref test_bytes test_array test_deque test_heapq test_itertools test_struct "
                "test_memoryview test_thread test_queue test_generators test_decimal test_ast "
                "test_csv test_bz2 test_xml_etree").split()
-    MODULES_EACH_ROUND = 2
+    MODULES_EACH_ROUND = 1
 
     def __init__(self, folder):
         self.report, self.folder = Path(folder, "tests.xml"), folder
