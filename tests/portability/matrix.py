@@ -121,6 +121,21 @@ def run_program(row, folder):
             raise Failure(f"{made} says: {said}")
 
 
+def read_program(row, folder, command):
+    """The command of the ordinary build reads the heap of a program built like this, while it waits."""
+    if row.emulator or any("PAGE_SIZE" in option for option in row.options) or not command.exists():
+        return
+    for form in ("linked", "static-archive"):
+        with subprocess.Popen([folder / f"program-{form}", "lucid", "wait"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as program:
+            program.stdout.readline()
+            for word in ("check", "bins", "stats"):
+                run([command, word, program.pid])
+            if "in use" not in run([command, "verify", program.pid]):
+                raise Failure(f"lucid verify does not know program-{form}")
+            program.stdin.close()
+
+
 def run_tests(row, folder, quick):
     chosen = row.quick if quick else row.tests
     said = run(["ctest", "--test-dir", folder, "-R", chosen, "-E", row.but, "-j2", "--no-tests=error",
@@ -139,6 +154,7 @@ def try_row(name, work, quick):
     begin = time.monotonic()
     build(row, folder, quick)
     run_program(row, folder)
+    read_program(row, folder, Path(work).parent / "lucid")
     return f"the program in 5 forms, {run_tests(row, folder, quick)} " \
            f"({time.monotonic() - begin:.0f} s)", None
 

@@ -1,7 +1,7 @@
 // A program for every kind of machine and C library: each member of the family, what the C library
 // allocates by itself, threads that come and go, and a fork. Whatever was not lucid's own would end
 // it at the first free. Prints one line.
-//   program lucid|other    which malloc it must have
+//   program lucid|other [wait]    which malloc it must have; whether it waits for its input to end
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -203,5 +203,8 @@ int main(int count, char **values) {
     threads();
     forks();
     puts("all well");
+    (void)fflush(stdout);
+    while (count > 2 && getchar() != EOF) {
+    }
     return 0;
 }
