@@ -20,7 +20,7 @@ void *fakepage_cut(void *longer, size_t length);
 _Noreturn void fakepage_refuse(const char *call);
 
 static inline void fakepage_check(const char *call, const void *start, size_t length) {
-    if (FAKE_PAGES && (((uintptr_t)start | length) & (LUCID_PAGE_SIZE - 1)) != 0) {
+    if (FAKE_PAGES && (((uintptr_t)start | length) & ((size_t)LUCID_PAGE_SIZE - 1)) != 0) {
         fakepage_refuse(call);
     }
 }
