@@ -3,6 +3,7 @@
 #define LUCID_HEAP_CELLS_H
 
 #include "snapshot.h"
+#include "tally.h"
 
 enum cell_kind { CELL_HEAP, CELL_FOREIGN, CELL_TOP };
 
@@ -39,7 +40,15 @@ enum cell_tone { TONE_RESIDENT, TONE_AWAY, TONE_TOP, TONE_FOREIGN };
 const char *cell_glyph(const struct cells *cells, const struct cell *cell, bool ascii);
 enum cell_tone cell_tone(const struct cells *cells, const struct cell *cell);
 
+// What stands above the picture.
+struct svg_caption {
+    const char *title;
+    const char *subtitle;
+    const struct tally *tally; // of the whole arena
+};
+
 // Writes a picture of the cells to a file that only its owner can read. False: errno.
-bool cells_write_svg(const struct cells *cells, const char *path, const char *title);
+bool cells_write_svg(const struct cells *cells, const char *path,
+                     const struct svg_caption *caption);
 
 #endif

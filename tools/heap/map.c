@@ -5,6 +5,7 @@
 #include "util/human.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,8 @@ static bool choose_range(const struct picture *picture, uint64_t *start, uint64_
         }
         *size = picture->cell != 0 ? picture->cell : 64;
         uint64_t reach = *size * wanted / 2;
-        uint64_t middle = picture->zoom / *size * *size;
+        // Whole rows: of cells of 64 bytes each is a page.
+        uint64_t middle = picture->zoom / (*size * 64) * (*size * 64);
         *start = middle - *start > reach && middle > *start ? middle - reach : *start;
         *end = *end - *start > 2 * reach ? *start + 2 * reach : *end;
         return true;
@@ -120,9 +122,11 @@ static void print_text(const struct picture *picture, const struct cells *cells)
     session_print_head(&picture->session, out);
     out_format(
         out,
-        "\none cell = %s   live: █ over 3/4 ▓ over 1/2 ▒ over 1/4 ░ less   free: · resident, "
-        "blank returned or untouched   T top   F foreign   ~ moved\n",
-        human_size(size, cells->size));
+        "\none cell = %s   live: █ over 3/4 ▓ over 1/2 ▒ over 1/4 ░ less   T top   F foreign\n"
+        "                  free: · resident, blank returned or untouched   ~ moved%s\n",
+        human_size(size, cells->size),
+        picture->session.cli.colour ? "   \033[32mresident\033[0m \033[34mnot resident\033[0m"
+                                    : "");
     if (!cells->residency) {
         out_text(out, "what is resident is not known here\n");
     }
@@ -162,6 +166,34 @@ static void print_json(const struct picture *picture, const struct cells *cells)
     json_close_object(&json);
 }
 
+// False: a sentence has been printed.
+static bool write_file(struct picture *picture, const struct cells *cells) {
+    static struct tally tally;
+    const struct target *target = &picture->session.target;
+    char title[96];
+    char subtitle[256];
+    char size[SIZE_TEXT];
+    if (!tally_heap(&tally, picture->session.snapshot)) {
+        snapshot_say_fault(picture->session.snapshot);
+        return false;
+    }
+    snprintf(title, sizeof(title), "%s", target->name);
+    int used = snprintf(subtitle, sizeof(subtitle),
+                        "process %d, %s  \u00b7  arena of %s, shown from 0x%llx to 0x%llx",
+                        (int)target->pid, session_mode(target), human_size(size, tally.arena_bytes),
+                        ull(cells->start), ull(cells->end));
+    if (tally.mapping_bytes > 0) {
+        snprintf(subtitle + used, sizeof(subtitle) - (size_t)used,
+                 "  \u00b7  beside it %s in mappings", human_size(size, tally.mapping_bytes));
+    }
+    struct svg_caption caption = {title, subtitle, &tally};
+    if (!cells_write_svg(cells, picture->svg, &caption)) {
+        say("%s cannot be written (%s)", picture->svg, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 static int draw(struct picture *picture) {
     struct cells cells;
     uint64_t start = 0;
@@ -172,9 +204,7 @@ static int draw(struct picture *picture) {
         return EXIT_USAGE;
     }
     cells_cut(&cells, picture->session.snapshot, start, end, size);
-    if (picture->svg != NULL &&
-        !cells_write_svg(&cells, picture->svg, picture->session.target.label)) {
-        say("%s cannot be written (%s)", picture->svg, strerror(errno));
+    if (picture->svg != NULL && !write_file(picture, &cells)) {
         code = EXIT_UNREADABLE;
     } else if (picture->session.cli.json) {
         print_json(picture, &cells);
