@@ -211,6 +211,11 @@ class Reader(ReaderCase):
                          subject.address("break"))
         block = self.ask("block", subject.pid, subject.facts["b"])
         self.assertEqual(block["block"]["size_word"], "0x21")
+        large = self.ask("heap", "--min", 50000, "--state", "used", subject.pid)["blocks"]
+        self.assertEqual([int(b["address"], 16) for b in large], [subject.address("large")])
+        limited = self.ask("heap", "--limit", 1, subject.pid)
+        self.assertEqual(limited["blocks_not_shown"], len(heap["blocks"]) - 1)
+        self.refuse("heap", "--class", 16, subject.pid, says="runs on glibc's malloc", code=64)
         self.assertIn("best effort", self.lucid("arena", subject.pid).stdout)
 
     # ---- forms of the library and the program ------------------------------------------------

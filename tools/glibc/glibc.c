@@ -87,23 +87,22 @@ static void json_chunk(struct json *json, const char *key, const struct glibc_ch
     json_close_object(json);
 }
 
-static uint64_t json_chunks(struct json *json, const struct glibc_walk *walk, uint64_t limit) {
-    uint64_t shown = 0;
-    uint64_t hidden = 0;
+static bool suits(const struct glibc_filter *filter, const struct glibc_chunk *chunk) {
+    return !chunk->top && (filter->state < 0 || chunk->state == filter->state) &&
+           chunk->size - 8 >= filter->least;
+}
+
+static uint64_t json_chunks(struct json *json, const struct glibc_walk *walk,
+                            const struct glibc_filter *filter) {
+    uint64_t found = 0;
     json_open_array(json, "blocks");
     for (size_t i = 0; i < walk->count; i++) {
-        if (walk->chunks[i].top) {
-            continue;
-        }
-        if (shown < limit) {
+        if (suits(filter, &walk->chunks[i]) && found++ < filter->limit) {
             json_chunk(json, NULL, &walk->chunks[i]);
-            shown++;
-        } else {
-            hidden++;
         }
     }
     json_close_array(json);
-    return hidden;
+    return found > filter->limit ? found - filter->limit : 0;
 }
 
 // ---- text -----------------------------------------------------------------------------------------
@@ -134,10 +133,25 @@ static void print_problem(const struct glibc_walk *walk) {
     }
 }
 
-int glibc_heap(struct session *session, uint64_t limit) {
+static void print_chunks(const struct glibc_walk *walk, const struct glibc_filter *filter) {
+    uint64_t found = 0;
+    print_chunk_head(&out_standard);
+    for (size_t i = 0; i < walk->count; i++) {
+        const struct glibc_chunk *chunk = &walk->chunks[i];
+        if (chunk->top || (suits(filter, chunk) && found++ < filter->limit)) {
+            print_chunk(&out_standard, chunk);
+        }
+    }
+    if (found > filter->limit) {
+        out_format(&out_standard, "  %llu more chunks are not shown (--limit)\n",
+                   ull(found - filter->limit));
+    }
+    print_problem(walk);
+}
+
+int glibc_heap(struct session *session, const struct glibc_filter *filter) {
     struct glibc_walk walk;
     struct json json;
-    struct out *out = &out_standard;
     if (!glibc_walk_heap(&walk, &session->target)) {
         no_heap(session);
         return EXIT_UNREADABLE;
@@ -145,9 +159,9 @@ int glibc_heap(struct session *session, uint64_t limit) {
     struct sums sums;
     add_up(&walk, &sums);
     if (session->cli.json) {
-        json_start(&json, out);
+        json_start(&json, &out_standard);
         json_head(session, &json, "heap", &walk);
-        json_number(&json, "blocks_not_shown", json_chunks(&json, &walk, limit));
+        json_number(&json, "blocks_not_shown", json_chunks(&json, &walk, filter));
         if (sums.top != NULL) {
             json_chunk(&json, "top", sums.top);
         } else {
@@ -156,17 +170,7 @@ int glibc_heap(struct session *session, uint64_t limit) {
         json_close_object(&json);
     } else {
         print_head(session, &walk);
-        print_chunk_head(out);
-        for (size_t i = 0; i < walk.count; i++) {
-            if (i < limit || walk.chunks[i].top) {
-                print_chunk(out, &walk.chunks[i]);
-            }
-        }
-        if (walk.count > 0 && walk.count - 1 > limit) {
-            out_format(out, "  %llu more chunks are not shown (--limit)\n",
-                       ull(walk.count - limit - 1));
-        }
-        print_problem(&walk);
+        print_chunks(&walk, filter);
     }
     int code = walk.problem != NULL ? EXIT_FINDING : EXIT_FINE;
     glibc_walk_free(&walk);

@@ -4,8 +4,14 @@
 
 #include "heap/session.h"
 
+struct glibc_filter {
+    int state;      // enum block_state; -1: all
+    uint64_t least; // bytes the program may use
+    uint64_t limit; // rows
+};
+
 // What `lucid heap`, `arena` and `block` print for a process without a lucid heap.
-int glibc_heap(struct session *session, uint64_t limit);
+int glibc_heap(struct session *session, const struct glibc_filter *filter);
 int glibc_arena(struct session *session);
 int glibc_block(struct session *session, uint64_t address, uint64_t around);
 

@@ -360,6 +360,17 @@ static int list_heap(struct listing *listing) {
     return EXIT_FINE;
 }
 
+static int list_glibc(struct listing *listing) {
+    const struct filter *filter = &listing->filter;
+    if (filter->size != 0) {
+        say("--class is for lucid's size classes, and %s runs on glibc's malloc; use --min",
+            listing->session.target.label);
+        return EXIT_USAGE;
+    }
+    struct glibc_filter chosen = {filter->state, filter->least, filter->limit};
+    return glibc_heap(&listing->session, &chosen);
+}
+
 int cmd_heap(int argc, char **argv) {
     static const struct option options[] = {
         {"class", required_argument, NULL, 'c'},
@@ -386,7 +397,6 @@ int cmd_heap(int argc, char **argv) {
         return code;
     }
     settle_limit(&listing);
-    code = listing.session.snapshot != NULL ? list_heap(&listing)
-                                            : glibc_heap(&listing.session, listing.filter.limit);
+    code = listing.session.snapshot != NULL ? list_heap(&listing) : list_glibc(&listing);
     return session_end(&listing.session, code);
 }
