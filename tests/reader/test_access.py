@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from onetest import BUILD, LIBRARY, LUCID, SOURCE, main
+from onetest import BUILD, LUCID, SOURCE, main
 from target import NOBODY, SUBJECT, ReaderCase
 
 OBSTACLE = BUILD / "tests" / "reader" / "libreader_obstacle.so"

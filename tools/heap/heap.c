@@ -191,46 +191,39 @@ static void print_text(struct listing *listing) {
 
 // ---- JSON -----------------------------------------------------------------------------------------
 
-// Appends a text that the compiler knows.
-static inline char *put(char *at, const char *text) {
-    size_t length = strlen(text);
-    memcpy(at, text, length);
-    return at + length;
-}
-
 static char *put_state(char *at, enum block_state state) {
     switch (state) {
     case BLOCK_IS_USED:
-        return put(at, ",\"state\":\"used\"");
+        return stpcpy(at, ",\"state\":\"used\"");
     case BLOCK_IS_CACHED:
-        return put(at, ",\"state\":\"cached\"");
+        return stpcpy(at, ",\"state\":\"cached\"");
     default:
-        return put(at, ",\"state\":\"free\"");
+        return stpcpy(at, ",\"state\":\"free\"");
     }
 }
 
 // Rows are written by hand, a line at a time: ten million of them in less than two seconds.
 static void json_block(struct out *out, const struct row *row) {
     char line[192];
-    char *at = put(line, "{\"address\":\"");
+    char *at = stpcpy(line, "{\"address\":\"");
     at += out_hex_digits(at, row->address);
-    at = put(at, "\",\"size\":");
+    at = stpcpy(at, "\",\"size\":");
     at += out_digits(at, row->size);
     at = put_state(at, row->state);
     if (row->kind == ROW_SMALL) {
-        at = put(at, ",\"class\":");
+        at = stpcpy(at, ",\"class\":");
         at += out_digits(at, row->class);
     } else {
-        at = put(at, ",\"kind\":\"");
-        at = put(at, row_kind_names[row->kind]);
-        at = put(at, "\",\"asked\":");
+        at = stpcpy(at, ",\"kind\":\"");
+        at = stpcpy(at, row_kind_names[row->kind]);
+        at = stpcpy(at, "\",\"asked\":");
         at += out_digits(at, row->asked);
     }
     if (row->heap != NULL) {
-        at = put(at, ",\"thread\":");
+        at = stpcpy(at, ",\"thread\":");
         at += out_digits(at, (uint64_t)row->heap->tid);
     }
-    at = put(at, row->moved ? ",\"moved\":true}" : "}");
+    at = stpcpy(at, row->moved ? ",\"moved\":true}" : "}");
     out_bytes(out, line, (size_t)(at - line));
 }
 
