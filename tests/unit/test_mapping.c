@@ -111,9 +111,9 @@ static void table_is_full(void **state) {
     unsigned made = 0;
     uint32_t capacity = root.live.mappings.capacity;
     for (;;) {
-        (void)os_inject(OS_MAP, 2, false); // the first is the mapping, the second the larger table
+        (void)os_inject(OS_RESERVE, 1, false); // for the larger table
         char *block = mapping_new(4096, 16, NULL);
-        (void)os_inject(OS_MAP, 0, false);
+        (void)os_inject(OS_RESERVE, 0, false);
         if (block == NULL) {
             break;
         }
