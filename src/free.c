@@ -88,9 +88,12 @@ NOINLINE void free_sized_slow(void *pointer, size_t size, const char *function) 
     }
     fork_check();
     struct block block = block_of(pointer, function);
-    if (!harden_on() && block.kind == BLOCK_SMALL &&
-        block.class != sizeclass_of(size == 0 ? 1 : size)) {
-        panic_misuse(function, "wrong size given with", pointer);
+    if (!harden_on() && block.kind == BLOCK_SMALL) {
+        if (size > SMALL_MAX || block.class != sizeclass_of(size == 0 ? 1 : size)) {
+            panic_misuse(function, "wrong size given with", pointer);
+        }
+        free_fast(pointer, function);
+        return;
     }
     check_size(&block, pointer, size, function);
     free_slow(pointer, function);

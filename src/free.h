@@ -14,40 +14,45 @@
 // Everything the fast path leaves: NULL, large blocks, full bins, the first call, misuse.
 void free_slow(void *pointer, const char *function);
 
-ALWAYS_INLINE void free_fast(void *pointer, const char *function) {
+// Puts a block into the bin of its class; with `sized`, only if that is the bin at `wanted`. False:
+// one of the tests failed, nothing was done.
+ALWAYS_INLINE bool free_into_bin(void *pointer, bool sized, size_t wanted) {
     uintptr_t offset = (uintptr_t)pointer - root.fixed.base;
     uintptr_t granule = offset >> 4 | offset << (sizeof(offset) * 8 - 4);
     if (unlikely(granule >= root_reach())) {
-        free_slow(pointer, function);
-        return;
+        return false;
     }
     struct unit *units = root.fixed.units;
-    struct bin *bin = (struct bin *)((char *)heap_self + units[granule >> (UNIT_SHIFT - 4)].bin);
+    size_t found = units[granule >> (UNIT_SHIFT - 4)].bin;
+    struct bin *bin = (struct bin *)((char *)heap_self + found);
     void **top = bin->top;
-    if (unlikely(top >= bin->end) || unlikely(*block_mark(pointer) == free_mark(units))) {
-        free_slow(pointer, function);
-        return;
+    if ((sized && unlikely(found != wanted)) || unlikely(top >= bin->end) ||
+        unlikely(*block_mark(pointer) == free_mark(units))) {
+        return false;
     }
     *block_mark(pointer) = free_mark(units);
     *top = pointer;
     bin_step(bin, 1);
+    return true;
 }
 
-// The size given to delete is not the one given to new, or the block is not small.
+ALWAYS_INLINE void free_fast(void *pointer, const char *function) {
+    if (unlikely(!free_into_bin(pointer, false, 0))) {
+        free_slow(pointer, function);
+    }
+}
+
+// The size given to delete is not the one given to new, or the block is not tiny.
 void free_sized_slow(void *pointer, size_t size, const char *function);
 
 // free of a block that was asked for with this alignment, and at least this size.
 void free_aligned(void *pointer, size_t alignment, size_t size, const char *function);
 
-// For operator delete with a size: new never leaves a block in a larger class than its size
-// asks for, so the classes must agree.
+// For operator delete with a size: new never leaves a block in a larger class than its size asks
+// for, so the classes must agree. The bin of a tiny size is as far away as the size, rounded up.
 ALWAYS_INLINE void free_sized_fast(void *pointer, size_t size, const char *function) {
-    uintptr_t offset = (uintptr_t)pointer - root.fixed.base;
-    if (size - 1 < SMALL_MAX &&
-        offset / BLOCK_ALIGN < atomic_load_explicit(&root.live.reach, memory_order_relaxed) &&
-        root.fixed.units[offset >> UNIT_SHIFT].bin == sizeclass_of(size) * sizeof(struct bin)) {
-        free_fast(pointer, function);
-    } else {
+    if (unlikely(size > TINY_MAX) ||
+        unlikely(!free_into_bin(pointer, true, align_up(size, BLOCK_ALIGN)))) {
         free_sized_slow(pointer, size, function);
     }
 }

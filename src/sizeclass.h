@@ -1,6 +1,6 @@
 // Size classes: the size a request is rounded to.
 //
-// Classes 1 to 32 are the multiples of 16 up to 512, so that the class of a small request is an
+// Classes 1 to 64 are the multiples of 16 up to 1024, so that the class of a small request is an
 // addition and a mask; above that each doubling has 4 classes up to 32 KiB: more of them would
 // waste less inside blocks and more between them (docs/decisions/010). Class 0 is no class.
 //
@@ -11,9 +11,9 @@
 
 #include "config.h"
 
-#define CLASS_COUNT 57u // class 0 included
-#define CLASS_LINEAR_COUNT 32u
-#define TINY_MAX 512u    // the last size with a class of its own every 16 bytes
+#define CLASS_COUNT 85u // class 0 included
+#define CLASS_LINEAR_COUNT 64u
+#define TINY_MAX 1024u   // the last size with a class of its own every 16 bytes
 #define SMALL_MAX 32768u // the last size that has a class at all
 #define RECIPROCAL_SHIFT 40u
 
@@ -33,8 +33,8 @@ static inline unsigned sizeclass_of(size_t n) {
         return (unsigned)((n + BLOCK_ALIGN - 1) / BLOCK_ALIGN);
     }
     size_t last = n - 1;
-    unsigned doubling = bit_highest(last); // 9 for 513..1024, and so on
-    return CLASS_LINEAR_COUNT + 1 + (doubling - 9) * 4 + (unsigned)((last >> (doubling - 2)) & 3);
+    unsigned doubling = bit_highest(last); // 10 for 1025..2048, and so on
+    return CLASS_LINEAR_COUNT + 1 + (doubling - 10) * 4 + (unsigned)((last >> (doubling - 2)) & 3);
 }
 
 static inline size_t sizeclass_size(unsigned class) {

@@ -451,7 +451,7 @@ static void heap_free_interior(void) {
 
 static void heap_free_never_handed_out(void) {
     lucid_heap *heap = have_heap();
-    char *block = lucid_heap_alloc(heap, 1000);
+    char *block = lucid_heap_alloc(heap, 1024);
     lucid_heap_free(heap, announce(block + (size_t)4 * 1024));
 }
 
