@@ -31,8 +31,10 @@ static bool is_cached(unsigned class, const void *pointer) {
 }
 
 // realloc and malloc_usable_size look at a block; all others end it.
-static bool only_looks(const char *function) {
-    return function[0] == 'r' || function[0] == 'm' || strcmp(function, "lucid_heap_realloc") == 0;
+static COLD _Noreturn void panic_free_already(const void *pointer, const char *function) {
+    bool looks =
+        function[0] == 'r' || function[0] == 'm' || strcmp(function, "lucid_heap_realloc") == 0;
+    panic_misuse(function, looks ? "use of the free block" : "double free of", pointer);
 }
 
 static struct block small_block(uint32_t head, const void *pointer, const char *function) {
@@ -50,12 +52,11 @@ static struct block small_block(uint32_t head, const void *pointer, const char *
         size_t size = harden_size(pointer, class, function);
         return (struct block){.kind = BLOCK_SMALL, .head = head, .class = class, .size = size};
     }
-    const char *free_again = only_looks(function) ? "use of the free block" : "double free of";
     if (span_is_free(span, index)) {
-        panic_misuse(function, free_again, pointer);
+        panic_free_already(pointer, function);
     }
     if (*block_mark((void *)pointer) == free_mark(root.fixed.units) && is_cached(class, pointer)) {
-        panic_misuse(function, free_again, pointer);
+        panic_free_already(pointer, function);
     }
     return (struct block){.kind = BLOCK_SMALL,
                           .head = head,

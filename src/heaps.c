@@ -1,8 +1,8 @@
 // The public functions of the program's own heaps, which are regions inside (region.h).
 #include "alloc.h"
+#include "event.h"
 #include "export.h"
 #include "fork.h"
-#include "free.h"
 #include "init.h"
 #include "panic.h"
 #include "region.h"
@@ -21,11 +21,13 @@ static struct lucid_region *region_of(lucid_heap *heap, const char *function) {
     return region;
 }
 
-static void require_mine(const struct lucid_region *region, const void *block,
-                         const char *function) {
-    if (block_of(block, function).region != region) {
-        panic_misuse(function, "block that is not of this heap", block);
+static struct block block_in(const struct lucid_region *region, const void *pointer,
+                             const char *function) {
+    struct block block = block_of(pointer, function);
+    if (block.region != region) {
+        panic_misuse(function, "block that is not of this heap", pointer);
     }
+    return block;
 }
 
 EXPORT lucid_heap *lucid_heap_new(const char *name) {
@@ -72,15 +74,16 @@ EXPORT void *lucid_heap_realloc(lucid_heap *heap, void *block, size_t size) {
     if (block == NULL) {
         return alloc_in(region, BLOCK_ALIGN, size, false);
     }
-    require_mine(region, block, "lucid_heap_realloc");
+    (void)block_in(region, block, "lucid_heap_realloc");
     return lucid_realloc(block, size); // a block stays with its heap
 }
 
 EXPORT void lucid_heap_free(lucid_heap *heap, void *block) {
     struct lucid_region *region = region_of(heap, "lucid_heap_free");
     if (block != NULL) {
-        require_mine(region, block, "lucid_heap_free");
-        free_slow(block, "lucid_heap_free");
+        struct block known = block_in(region, block, "lucid_heap_free");
+        event_raise(EVENT_FREE, block, known.size, known.class, 1);
+        region_free(block, &known, "lucid_heap_free");
     }
 }
 
