@@ -32,9 +32,8 @@ static void give_back(unsigned from, unsigned to) {
     }
 }
 
-static void limit(int resource, size_t bytes) {
-    struct rlimit limits = {.rlim_cur = bytes, .rlim_max = bytes};
-    REQUIRE(setrlimit(resource, &limits) == 0, "the limit of %zu bytes", bytes);
+static struct rlimit limit_of(size_t bytes) {
+    return (struct rlimit){.rlim_cur = bytes, .rlim_max = bytes};
 }
 
 static void require_enomem(void *block, const char *call) {
@@ -88,7 +87,8 @@ static void fill_and_recover(unsigned least) {
 }
 
 static void small_blocks(void) {
-    limit(RLIMIT_AS, 64 * MIB);
+    const struct rlimit limit = limit_of(64 * MIB);
+    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0, "the limit");
     unsigned count = fill_up(4096);
     printf("%u blocks of 4 KiB\n", count);
     REQUIRE(count > 12000, "%u blocks of 4 KiB", count);
@@ -206,10 +206,12 @@ static void strict_promises(void) {
 int main(int count, char **values) {
     const char *what = count == 2 ? values[1] : "";
     if (strcmp(what, "as") == 0) {
-        limit(RLIMIT_AS, 64 * MIB);
+        const struct rlimit limit = limit_of(64 * MIB);
+        REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0, "the limit");
         fill_and_recover(55);
     } else if (strcmp(what, "data") == 0) {
-        limit(RLIMIT_DATA, 64 * MIB);
+        const struct rlimit limit = limit_of(64 * MIB);
+        REQUIRE(setrlimit(RLIMIT_DATA, &limit) == 0, "the limit");
         fill_and_recover(55);
     } else if (strcmp(what, "small") == 0) {
         small_blocks();
