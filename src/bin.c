@@ -2,6 +2,7 @@
 
 #include "event.h"
 #include "helper.h"
+#include "idle.h"
 #include "meta.h"
 #include "os/os.h"
 #include "purge.h"
@@ -74,7 +75,11 @@ static bool bin_grow(struct heap *heap, unsigned class) {
     unsigned old = heap->capacity[class];
     unsigned limit = capacity_limit(class);
     unsigned wanted = old * 2 + 1 < limit ? old * 2 + 1 : limit;
-    return wanted > old && bin_resize(heap, class, wanted);
+    if (wanted <= old || !bin_resize(heap, class, wanted)) {
+        return false;
+    }
+    purge_note_growth((wanted - old) * sizeclass_size(class));
+    return true;
 }
 
 // A bin that gave scattered blocks back a moment ago and now runs empty goes up and down by chance. It
@@ -153,13 +158,7 @@ static inline bool is_asked(const struct heap *heap) {
     return unlikely(atomic_load_explicit(&heap->asked, memory_order_relaxed) != 0);
 }
 
-void *bin_refill(struct heap *heap, unsigned class) {
-    if (is_asked(heap)) {
-        give_what_was_asked(heap, "malloc");
-        if (bin_count(heap, class) > 0) {
-            return *--heap->bins[class].top; // calling the helper may have led here and back
-        }
-    }
+static void *refill(struct heap *heap, unsigned class) {
     if (heap->capacity[class] == 0 && !bin_begin(heap, class)) {
         return span_take_one(class);
     }
@@ -181,6 +180,14 @@ void *bin_refill(struct heap *heap, unsigned class) {
     event_raise(EVENT_REFILL, heap->slots[class], taken * sizeclass_size(class), class, taken);
     heap->bins[class].top = heap->slots[class] + taken; // one of them is the caller's
     return heap->slots[class][taken];
+}
+
+void *bin_refill(struct heap *heap, unsigned class) {
+    bool resumed = idle_enter(heap);
+    void *block =
+        resumed && bin_count(heap, class) > 0 ? *--heap->bins[class].top : refill(heap, class);
+    idle_leave(heap);
+    return block;
 }
 
 // Returns whether the blocks came from all over the heap.
@@ -219,22 +226,14 @@ static void flush_scattered(struct heap *heap, unsigned class, const char *funct
     }
 }
 
-bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
-    if (is_asked(heap)) {
-        give_what_was_asked(heap, function);
-    }
-    if (heap->capacity[class] != 0 && heap->bins[class].end == NULL) {
-        set_room(heap, class, BIN_SLOTS_MAX); // asked for once more than it could be given
-    }
-    if (heap->bins[class].top < heap->bins[class].end) {
-        return true;
-    }
+static bool make_room(struct heap *heap, unsigned class, const char *function) {
     if (heap->flushes_only[class] == BIN_FLUSHES_ONLY) {
         flush_scattered(heap, class, function);
         return true;
     }
     if (heap->capacity[class] == 0 ? bin_begin(heap, class)
                                    : is_busy(heap, class) && bin_grow(heap, class)) {
+        purge_after_growth();
         return true;
     }
     unsigned count = bin_count(heap, class);
@@ -246,7 +245,21 @@ bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
     return true;
 }
 
+bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
+    (void)idle_enter(heap);
+    if (is_asked(heap)) {
+        give_what_was_asked(heap, function);
+    }
+    if (heap->capacity[class] != 0 && heap->bins[class].end == NULL) {
+        set_room(heap, class, BIN_SLOTS_MAX); // asked for once more than it could be given
+    }
+    bool room = heap->bins[class].top < heap->bins[class].end || make_room(heap, class, function);
+    idle_leave(heap);
+    return room;
+}
+
 void bin_empty_all(struct heap *heap, const char *function) {
+    (void)idle_enter(heap);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         unsigned count = bin_count(heap, class);
         if (count > 0) {
@@ -258,6 +271,7 @@ void bin_empty_all(struct heap *heap, const char *function) {
             span_release(head);
         }
     }
+    idle_leave(heap);
 }
 
 // The thread may have been cut off while it made a new array or gave blocks back. What cannot be

@@ -25,6 +25,19 @@ READS_RACILY static inline unsigned bin_count_now(const struct heap *heap, unsig
     return first != sizeof(void *) && count <= heap->capacity[class] ? (unsigned)count : 0;
 }
 
+// The same less the slots that the helper has emptied meanwhile.
+READS_RACILY static inline unsigned bin_cached_now(const struct heap *heap, unsigned class) {
+    unsigned count = bin_count_now(heap, class);
+    unsigned cached = 0;
+    if (atomic_load_explicit(&heap->idle, memory_order_relaxed) < IDLE_FENCED) {
+        return count;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        cached += *(void *const volatile *)&heap->slots[class][1 + i] != NULL;
+    }
+    return cached;
+}
+
 // Fills an empty bin from the class's spans and takes one block out. NULL: no memory.
 void *bin_refill(struct heap *heap, unsigned class);
 

@@ -1,6 +1,7 @@
 #include "heap.h"
 
 #include "bin.h"
+#include "idle.h"
 #include "meta.h"
 #include "os/os.h"
 #include "root.h"
@@ -207,12 +208,14 @@ void heap_after_fork(struct heap *forker) {
     root.live.heaps_free = NULL;
     root.live.threads = 0;
     for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
+        idle_after_fork(heap);
         memset(heap->held, 0, sizeof(heap->held));
         if (heap->state == HEAP_LIVE && (heap == forker || forker == NULL)) {
             heap->tid = 0; // it is the main thread now, and its number was another
             root.live.threads++;
             continue;
         }
+        atomic_store(&heap->busy, 0);
         bin_forget_all(heap);
         heap->state = HEAP_FREE;
         heap->next_free = root.live.heaps_free;

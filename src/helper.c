@@ -2,6 +2,7 @@
 
 #include "answer.h"
 #include "forkwatch.h"
+#include "idle.h"
 #include "meta.h"
 #include "options.h"
 #include "os/os.h"
@@ -44,10 +45,12 @@ static void learn(void) {
     g->regrets_known = regrets;
 }
 
-static void rest(void) {
+// `most`: no longer than that, 0: no limit.
+static void rest(uint32_t most) {
     uint32_t age = giving()->age;
     uint32_t look = age / 2 < LOOK_MS_MAX ? age / 2 : LOOK_MS_MAX;
     look = look > age / 8 ? look : age / 8;
+    look = most != 0 && most < look ? most : look;
     look = look > LOOK_MS_MIN ? look : LOOK_MS_MIN;
     if (!answer_is_awaited()) {
         os_wait_while(&giving()->paused, 0, look);
@@ -65,31 +68,37 @@ static bool is_worth_staying(void) {
            helper_keep_units() + helper_start_units() / 2;
 }
 
-// One look at the heap. False: there is nothing left to wait for.
-static bool look(void) {
+// One look at the heap. False: there is nothing left to wait for. `wait`: the next look is due then.
+// `last`: before it leaves, also the share goes that is kept at hand for programs that go on.
+static bool look(uint32_t *wait, bool last) {
     struct giving *g = giving();
     if (!root.live.options.value[OPTION_PURGE]) {
         return false; // it is here for a request only
     }
+    bool taken = false;
+    *wait = idle_look(age_asked_for(), &taken);
+    atomic_fetch_or(&g->trim, taken);
     uint32_t trim = atomic_exchange(&g->trim, 0);
     if (trim != 0 && !trim_aged(g->age) && trim < TRIM_LOOKS) {
         uint32_t nobody_asked = 0; // some are too young; those that never settle are in use
         (void)atomic_compare_exchange_strong(&g->trim, &nobody_asked, trim + 1);
     }
-    uint64_t keep = helper_keep_units();
+    uint64_t keep = last ? helper_start_units() / 2 : helper_keep_units();
     (void)release_dirty(keep, g->age);
-    return !was_refused_lately() && (is_worth_staying() || atomic_load(&g->trim) != 0);
+    return !was_refused_lately() &&
+           (is_worth_staying() || *wait != 0 || atomic_load(&g->trim) != 0);
 }
 
 // Runs on the helper's own stack, see os_helper_start.
 static void work(void) {
     struct giving *g = giving();
     bool last_look = false; // at all spans, before it leaves
+    uint32_t wait = 0;
     for (;;) {
-        rest();
+        rest(wait);
         learn();
         bool paused = atomic_load(&g->paused) != 0;
-        bool more = !paused && look();
+        bool more = !paused && look(&wait, last_look);
         if (more || (!paused && !last_look)) {
             last_look = last_look || !more;
             atomic_fetch_or(&g->trim, !more);

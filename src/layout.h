@@ -124,6 +124,10 @@ enum heap_state {
     HEAP_LIVE = 1,
 };
 
+// The bins of a thread that sleeps. From ASKED on `end` may be NULL; from FENCED on there are empty
+// slots (NULL) among those below the top.
+enum idle_stage { IDLE_NO = 0, IDLE_ASKED = 1, IDLE_FENCED = 2, IDLE_TAKEN = 3 };
+
 struct heap {
     struct bin bins[CLASS_COUNT]; // must be first: unit.bin is an offset into it
     void **slots[CLASS_COUNT];    // bottom of each bin's array; NULL until first used
@@ -146,6 +150,14 @@ struct heap {
     // has been, so that the next free of the thread comes by.
     _Atomic uint32_t asked;
     uint32_t reserved;
+    // While the thread is idle (idle.h): how far the helper is with its bins.
+    _Atomic uint32_t busy; // slow paths that the thread is on
+    _Atomic uint32_t idle; // enum idle_stage
+    _Atomic uint32_t idle_lock;
+    uint32_t idle_since;  // coarse ms; of the stage, or of the last event
+    uint32_t idle_events; // as `events` when the helper last looked
+    uint32_t idle_reserved;
+    void *fences; // the blocks that are kept aside meanwhile
 };
 
 #define REGION_NAME_ROOM 32u
@@ -354,6 +366,8 @@ struct giving {
     uint64_t regret_units;  // given back and taken again within REGRET_MS
     uint64_t regrets_known; // of these, how many the helper has learned from
     _Atomic uint64_t trimmed_bytes; // free pages of spans given back
+    _Atomic uint64_t growth; // bytes by which bins have grown since the helper was asked to look
+    uint64_t idle_blocks;    // taken from idle threads' bins
 };
 
 // A wish from outside (answer.h; `lucid ctl` is who asks). The asker writes everything up to

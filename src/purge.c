@@ -62,3 +62,13 @@ void purge_asked(void) {
         (void)trim_all();
     }
 }
+
+void purge_after_growth(void) {
+    _Atomic uint64_t *growth = &root.live.giving.growth;
+    uint64_t grown = atomic_load_explicit(growth, memory_order_relaxed);
+    if (grown > HELPER_START_BYTES + (helper_keep_units() << UNIT_SHIFT)) {
+        atomic_store_explicit(growth, 0, memory_order_relaxed);
+        atomic_store_explicit(&root.live.giving.trim, 1, memory_order_relaxed);
+        ask_for_helper();
+    }
+}

@@ -8,7 +8,7 @@
 #ifndef LUCID_PURGE_H
 #define LUCID_PURGE_H
 
-#include "layout.h"
+#include "root.h"
 
 // To be called after units went back to the pool, with no lock held: compares two numbers at most,
 // most of the time. May call back into malloc.
@@ -20,6 +20,15 @@ void purge_after_flush(struct heap *heap, size_t bytes);
 // A thread has given back what was in its bins because it was asked to (malloc_trim): what is free in
 // the pool goes at once, pages inside spans when the helper comes by, or at once without one.
 void purge_asked(void);
+
+// A bin has grown by so many bytes: what is in it when its thread falls asleep is worth a visit of
+// the helper (idle.h). Calls nobody.
+static inline void purge_note_growth(size_t bytes) {
+    (void)atomic_fetch_add_explicit(&root.live.giving.growth, bytes, memory_order_relaxed);
+}
+
+// To be called where the helper may be: asks for it when bins have grown by enough.
+void purge_after_growth(void);
 
 // Blocks were taken from spans again.
 static inline void purge_note_refill(struct heap *heap, size_t bytes) {

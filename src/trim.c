@@ -6,6 +6,8 @@
 #include "span.h"
 #include "spanstate.h"
 
+#define LONG_AGO_MS ((uint32_t)1 << 30)
+
 static uint32_t now_ms(void) {
     return (uint32_t)os_now_ms();
 }
@@ -137,4 +139,14 @@ bool trim_aged(uint32_t age) {
         head = next_head(head + run_length_of(shape), top);
     }
     return done;
+}
+
+void trim_soon(unsigned class, const void *block) {
+    uint32_t unit = unit_of((uintptr_t)block);
+    if (root.fixed.units[unit].bin != class * sizeof(struct bin)) {
+        return; // the span has ended
+    }
+    struct run *span = run_at(unit - root.fixed.units[unit].back);
+    uint32_t state = atomic_load_explicit(&span->state, memory_order_relaxed);
+    span->seen = (uint64_t)(now_ms() - LONG_AGO_MS) << 32 | (uint32_t)span_count(state);
 }

@@ -13,4 +13,7 @@ uint64_t trim_all(void);
 // there are others, which are worth looking at again. By one thread at a time.
 bool trim_aged(uint32_t age);
 
+// A block that was idle for long has just been given back: its span counts as aged, for trim_aged.
+void trim_soon(unsigned class, const void *block);
+
 #endif

@@ -47,7 +47,7 @@ READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_
 
 // What is just being given back counts as free already.
 READS_RACILY static uint64_t cached_now(const struct heap *heap, unsigned class) {
-    unsigned count = bin_count_now(heap, class);
+    unsigned count = bin_cached_now(heap, class);
     unsigned leaving = heap->flush_class == class ? heap->flush_count : 0;
     return count > leaving ? count - leaving : 0;
 }

@@ -1,9 +1,10 @@
 // A program that allocates a lot, frees most of it, and then never calls the allocator again.
-// Prints how much memory is resident for how much that lives, at once and after a pause.
+// Prints how much memory is resident for how much that lives, at once and after a pause; `floor` is
+// what the pages take on which something lives.
 //
 // usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS]]
 // KIND: small (16 to 512 bytes), mixed (to 32 KiB), large (100 KiB to 8 MiB), random (small, freed
-// in random order), sparse (small; what is kept lies in blocks of rows)
+// in random order). What is kept lies in rows of neighbours, but for random.
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -16,12 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PAGE ((size_t)4096)
+
 struct worker {
     pthread_t thread;
     void **blocks; // from mmap: the bookkeeping must not be part of what is measured
     size_t *sizes;
     size_t count;
     size_t live;
+    size_t live_pages;
     uint64_t seed;
 };
 
@@ -88,28 +92,70 @@ static int keeps(size_t index) {
     return index / row % 100 < keep_percent;
 }
 
-static void *work(void *argument) {
-    struct worker *worker = argument;
+static void mark_pages(unsigned char *pages, uintptr_t from, size_t length) {
+    for (uintptr_t page = from / PAGE; page <= (from + length - 1) / PAGE; page++) {
+        pages[page / 8] |= (unsigned char)(1 << page % 8);
+    }
+}
+
+// How many pages have a part of a block that lives. Other threads' blocks may lie there too.
+static size_t count_pages(const struct worker *worker, size_t kept) {
+    uintptr_t least = UINTPTR_MAX;
+    uintptr_t most = 0;
+    for (size_t i = 0; i < kept; i++) {
+        uintptr_t block = (uintptr_t)worker->blocks[i];
+        least = block < least ? block : least;
+        most = block + worker->sizes[i] > most ? block + worker->sizes[i] : most;
+    }
+    if (kept == 0) {
+        return 0;
+    }
+    least &= ~(uintptr_t)(PAGE * 8 - 1);
+    size_t room_for = (most - least) / PAGE / 8 + 2;
+    unsigned char *pages = room(room_for);
+    for (size_t i = 0; i < kept; i++) {
+        mark_pages(pages, (uintptr_t)worker->blocks[i] - least, worker->sizes[i]);
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < room_for; i++) {
+        count += (size_t)__builtin_popcount(pages[i]);
+    }
+    munmap(pages, room_for);
+    return count;
+}
+
+static size_t free_most(struct worker *worker, int last_round) {
+    size_t kept = 0;
+    for (size_t i = 0; i < worker->count; i++) {
+        if (last_round && keeps(i)) {
+            worker->live += worker->sizes[i];
+            worker->blocks[kept] = worker->blocks[i];
+            worker->sizes[kept++] = worker->sizes[i];
+        } else {
+            free(worker->blocks[i]);
+        }
+    }
+    return kept;
+}
+
+static void work(struct worker *worker) {
     size_t most = bytes_each / (strcmp(kind, "large") == 0 ? 100000 : 16) + 1;
     worker->blocks = room(most * sizeof(void *));
     worker->sizes = room(most * sizeof(size_t));
     for (unsigned round = 0; round < rounds; round++) {
         worker->count = 0;
-        worker->live = 0;
         allocate(worker, most);
         if (strcmp(kind, "random") == 0) {
             shuffle(worker);
         }
-        for (size_t i = 0; i < worker->count; i++) {
-            if (round == rounds - 1 && keeps(i)) {
-                worker->live += worker->sizes[i];
-            } else {
-                free(worker->blocks[i]);
-            }
-        }
+        worker->live_pages = count_pages(worker, free_most(worker, round == rounds - 1));
     }
     munmap(worker->blocks, most * sizeof(void *));
     munmap(worker->sizes, most * sizeof(size_t));
+}
+
+static void *work_and_sleep(void *argument) {
+    work(argument);
     pthread_barrier_wait(&done);
     pause(); // idle threads keep their caches
     return NULL;
@@ -150,52 +196,31 @@ int main(int argc, char **argv) {
     pthread_barrier_init(&done, NULL, threads + 1);
     for (unsigned i = 0; i < threads; i++) {
         workers[i].seed = i + 1;
-        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
+        if (pthread_create(&workers[i].thread, NULL, work_and_sleep, &workers[i]) != 0) {
             perror("burst: pthread_create");
             return 2;
         }
     }
-    if (threads == 0) { // the only thread: as before there were any
-        pthread_barrier_destroy(&done);
-        pthread_barrier_init(&done, NULL, 1);
+    if (threads == 0) {
         workers[0].seed = 1;
-        // work() ends in pause(); an alarm-free way out is to do its steps here.
-        size_t most = bytes_each / (strcmp(kind, "large") == 0 ? 100000 : 16) + 1;
-        struct worker *only = &workers[0];
-        only->blocks = room(most * sizeof(void *));
-        only->sizes = room(most * sizeof(size_t));
-        for (unsigned round = 0; round < rounds; round++) {
-            only->count = 0;
-            only->live = 0;
-            allocate(only, most);
-            if (strcmp(kind, "random") == 0) {
-                shuffle(only);
-            }
-            for (size_t i = 0; i < only->count; i++) {
-                if (round == rounds - 1 && keeps(i)) {
-                    only->live += only->sizes[i];
-                } else {
-                    free(only->blocks[i]);
-                }
-            }
-        }
-        munmap(only->blocks, most * sizeof(void *));
-        munmap(only->sizes, most * sizeof(size_t));
+        work(&workers[0]);
     } else {
         pthread_barrier_wait(&done);
     }
     uint64_t live = workers[0].live;
+    uint64_t pages = workers[0].live_pages;
     for (unsigned i = 1; i < threads; i++) {
         live += workers[i].live;
+        pages += workers[i].live_pages;
     }
     uint64_t at_once = resident();
     nap(pause_ms);
     uint64_t after = resident();
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("live %.2f before %.2f at_once %.2f after %.2f MiB faults %ld cpu %.3f s\n",
-           (double)live / 1048576, (double)before / 1048576, (double)at_once / 1048576,
-           (double)after / 1048576, usage.ru_minflt,
+    printf("live %.2f floor %.2f before %.2f at_once %.2f after %.2f MiB faults %ld cpu %.3f s\n",
+           (double)live / 1048576, (double)pages * PAGE / 1048576, (double)before / 1048576,
+           (double)at_once / 1048576, (double)after / 1048576, usage.ru_minflt,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     return 0;

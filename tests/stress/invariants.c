@@ -48,6 +48,9 @@ static void note_heaps(struct notes *notes) {
             }
             for (unsigned i = 1; i <= count; i++) {
                 uintptr_t block = (uintptr_t)slots[i];
+                if (block == 0 && atomic_load(&heap->idle) == IDLE_TAKEN) {
+                    continue; // the helper took it while the thread was idle
+                }
                 REQUIRE(in_arena(block) && block % BLOCK_ALIGN == 0, "%p in a bin", slots[i]);
                 REQUIRE(root.fixed.units[unit_of(block)].bin == class * sizeof(struct bin),
                         "%p in a bin of class %u", slots[i], class);

@@ -13,12 +13,12 @@
 #define SETTINGS_MAX 16
 
 struct ctl {
-    struct cli cli;
     struct target target;
     struct root_places places;
     struct reader reader;
-    unsigned char window[READER_RECORD_MAX];
+    struct cli cli;
     unsigned patience;
+    unsigned char window[READER_RECORD_MAX];
 };
 
 static const char *result_text(uint32_t result) {
@@ -144,6 +144,7 @@ static void json_stats(const struct ctl *ctl) {
     json_number(&json, "purged", unit_bytes(ctl, pool->purged_units));
     json_number(&json, "purges", pool->purges);
     json_number(&json, "trimmed", giving->trimmed_bytes);
+    json_number(&json, "idle_blocks", giving->idle_blocks);
     json_number(&json, "regretted", unit_bytes(ctl, giving->regret_units));
     json_number(&json, "age_ms", giving->age);
     json_number(&json, "helpers", giving->starts);
@@ -173,6 +174,8 @@ static int stats(const struct ctl *ctl) {
     print_amount("pages of spans given back", giving->trimmed_bytes, "so far");
     print_amount("regretted", unit_bytes(ctl, giving->regret_units),
                  "given back, and taken again within a second");
+    out_format(&out_standard, "  %-26s %8llu  %s\n", "blocks of idle threads",
+               ull(giving->idle_blocks), "taken out of their bins");
     out_format(&out_standard, "  %-26s %8llu  %s\n", "helpers started", ull(giving->starts),
                giving->tid != 0 ? "one is at work" : "none is at work");
     out_format(&out_standard, "  %-26s %8s  %s\n", "purge, trim and set", allowed ? "yes" : "no",

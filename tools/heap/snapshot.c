@@ -123,6 +123,9 @@ static void add_bin(struct snapshot *snapshot, unsigned class, const struct read
         if (!view_read(&snapshot->view, bin->first + slot * 8u, &address, sizeof(address))) {
             return;
         }
+        if (address == 0) {
+            continue; // the helper took it while the thread was idle
+        }
         snapshot->cached = memory_grow(snapshot->cached, snapshot->cached_count,
                                        &snapshot->cached_capacity, sizeof(struct snapshot_cached));
         snapshot->cached[snapshot->cached_count++] = (struct snapshot_cached){

@@ -1,0 +1,259 @@
+#include "idle.h"
+
+#include "meta.h"
+#include "os/os.h"
+#include "root.h"
+#include "span.h"
+#include "trim.h"
+
+#define STEP_MS (LUCID_STRESS ? 8u : 20u) // between two steps; the clock is good to 4 or 10 ms
+#define WORTH_BLOCKS 16u
+#define HELD_IS_WORTH 4u // blocks: a held span keeps its free pages
+#define BATCH 64u
+#define FAT_BLOCKS 1000u // a thread with so many is waited for while it is active
+#define FAT_LOOK_MS 250u
+
+// The two topmost blocks of a fenced bin.
+struct fence {
+    uint32_t slot; // of the upper one; 0: the bin is not fenced
+    void *upper;
+    void *lower;
+};
+
+static uint32_t now_ms(void) {
+    return (uint32_t)os_now_ms();
+}
+
+static struct fence *fences(struct heap *heap) {
+    return heap->fences;
+}
+
+// The slot that the next freed block goes to: above the topmost block. The thread may be moving it.
+READS_RACILY static uint32_t top_slot(const struct heap *heap, unsigned class) {
+    uintptr_t top = (uintptr_t) * (void **const volatile *)&heap->bins[class].top;
+    return (uint32_t)((top - (uintptr_t)heap->slots[class]) / sizeof(void *));
+}
+
+static void set_slot(struct heap *heap, unsigned class, uint32_t slot, void *block) {
+    *(void *volatile *)&heap->slots[class][slot] = block;
+}
+
+// ---- the thread comes back ----------------------------------------------------------------------
+
+// What it has popped meanwhile is its own.
+static void take_fence_down(struct heap *heap, unsigned class) {
+    struct fence *fence = &fences(heap)[class];
+    if (fence->slot == 0) {
+        return;
+    }
+    uint32_t top = top_slot(heap, class);
+    if (top > fence->slot) {
+        set_slot(heap, class, fence->slot, fence->upper);
+    }
+    if (top > fence->slot - 1) {
+        set_slot(heap, class, fence->slot - 1, fence->lower);
+    }
+    fence->slot = 0;
+}
+
+// Blocks that were taken have left holes.
+static void close_holes(struct heap *heap, unsigned class) {
+    void **slots = heap->slots[class];
+    uint32_t top = top_slot(heap, class);
+    uint32_t kept = 1;
+    for (uint32_t slot = 1; slot < top; slot++) {
+        if (slots[slot] != NULL) {
+            slots[kept++] = slots[slot];
+        }
+    }
+    heap->bins[class].top = slots + kept;
+}
+
+static void settle(struct heap *heap) {
+    uint32_t stage = atomic_load_explicit(&heap->idle, memory_order_relaxed);
+    for (unsigned class = 1; stage != IDLE_NO && class < CLASS_COUNT; class ++) {
+        void **slots = heap->slots[class];
+        if (slots == NULL) {
+            continue;
+        }
+        if (stage == IDLE_FENCED) {
+            take_fence_down(heap, class);
+        }
+        if (stage != IDLE_ASKED) {
+            close_holes(heap, class);
+        }
+        heap->bins[class].end = slots + 1 + heap->capacity[class];
+    }
+    atomic_store_explicit(&heap->idle, IDLE_NO, memory_order_release);
+}
+
+COLD void idle_end(struct heap *heap) {
+    os_lock(&heap->idle_lock);
+    settle(heap);
+    os_unlock(&heap->idle_lock);
+}
+
+void idle_after_fork(struct heap *heap) {
+    atomic_store(&heap->idle_lock, 0);
+    settle(heap);
+}
+
+// ---- the helper ---------------------------------------------------------------------------------
+
+// Blocks that would go, and an equivalent for the spans it holds.
+READS_RACILY static uint32_t worth(const struct heap *heap) {
+    uint32_t blocks = 0;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        if (*(void **const volatile *)&heap->slots[class] != NULL) {
+            uint32_t top = top_slot(heap, class);
+            blocks += top > 2 && top <= heap->capacity[class] + 1u ? top - 2 : 0;
+            blocks += *(const volatile uint32_t *)&heap->held[class] != 0 ? HELD_IS_WORTH : 0;
+        }
+    }
+    return blocks;
+}
+
+READS_RACILY static uint32_t events_of(const struct heap *heap) {
+    return *(const volatile uint32_t *)&heap->events;
+}
+
+static void ask(struct heap *heap) {
+    atomic_store_explicit(&heap->idle, IDLE_ASKED, memory_order_seq_cst);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        if (*(void **volatile *)&heap->slots[class] != NULL) {
+            *(void **volatile *)&heap->bins[class].end = NULL;
+        }
+    }
+    heap->idle_since = now_ms();
+}
+
+static bool make_fences(struct heap *heap) {
+    if (heap->fences == NULL) {
+        heap->fences = meta_take_for_good(CLASS_COUNT * sizeof(struct fence));
+    }
+    return heap->fences != NULL;
+}
+
+// pre: ASKED for long enough, the lock is held, the thread is on no slow path.
+static void fence_off(struct heap *heap) {
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        struct fence *fence = &fences(heap)[class];
+        fence->slot = 0;
+        uint32_t top = heap->slots[class] != NULL ? top_slot(heap, class) : 0;
+        // A bin whose thread was about to write its end at the same moment is left alone.
+        if (top < 3 || *(void **volatile *)&heap->bins[class].end != NULL) {
+            continue;
+        }
+        fence->slot = top - 1;
+        fence->upper = heap->slots[class][top - 1];
+        fence->lower = heap->slots[class][top - 2];
+        set_slot(heap, class, top - 1, NULL);
+        set_slot(heap, class, top - 2, NULL);
+    }
+    heap->idle_since = now_ms();
+    atomic_store_explicit(&heap->idle, IDLE_FENCED, memory_order_release);
+}
+
+// The child of a fork in between must not find a block both here and free: it loses this batch.
+static void give_batch(unsigned class, void **blocks, unsigned count) {
+    (void)span_give_all(class, blocks, count, "free");
+    for (unsigned i = 0; i < count; i++) {
+        trim_soon(class, blocks[i]);
+    }
+}
+
+// Everything up to the lower fence's block. pre: no fast path can reach it.
+static uint32_t take_below(struct heap *heap, unsigned class, struct fence *fence) {
+    void *batch[BATCH];
+    uint32_t taken = 1;
+    batch[0] = fence->lower;
+    fence->lower = NULL;
+    for (uint32_t slot = fence->slot - 2; slot > 0; slot--) {
+        if (taken % BATCH == 0) {
+            give_batch(class, batch, BATCH);
+        }
+        batch[taken++ % BATCH] = heap->slots[class][slot];
+        set_slot(heap, class, slot, NULL);
+    }
+    give_batch(class, batch, (taken - 1) % BATCH + 1);
+    return taken;
+}
+
+// pre: FENCED for long enough, the lock is held, the thread is on no slow path.
+static uint32_t take(struct heap *heap) {
+    uint32_t taken = 0;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        struct fence *fence = &fences(heap)[class];
+        if (fence->slot != 0 && top_slot(heap, class) > fence->slot) {
+            taken += take_below(heap, class, fence);
+            set_slot(heap, class, fence->slot, fence->upper);
+            fence->slot = 0;
+        } else {
+            take_fence_down(heap, class);
+        }
+        uint32_t head = heap->held[class];
+        if (head != 0) {
+            heap->held[class] = 0;
+            span_release(head);
+        }
+    }
+    atomic_store_explicit(&heap->idle, IDLE_TAKEN, memory_order_release);
+    return taken;
+}
+
+// The next step, if its time has come. Returns how many blocks were taken.
+static uint32_t step(struct heap *heap) {
+    uint32_t taken = 0;
+    if (now_ms() - heap->idle_since < STEP_MS) {
+        return 0;
+    }
+    os_lock(&heap->idle_lock);
+    uint32_t stage = atomic_load_explicit(&heap->idle, memory_order_relaxed);
+    if (atomic_load_explicit(&heap->busy, memory_order_acquire) != 0) {
+        // The thread is back, or was on its way when it was asked.
+    } else if (stage == IDLE_ASKED && make_fences(heap)) {
+        fence_off(heap);
+    } else if (stage == IDLE_FENCED) {
+        taken = take(heap);
+    }
+    os_unlock(&heap->idle_lock);
+    return taken;
+}
+
+// A thread is quiet while it comes to no slow path. What it does on the fast ones does no harm.
+static uint32_t look_at(struct heap *heap, uint32_t age) {
+    uint32_t events = events_of(heap);
+    if (events != heap->idle_events) {
+        heap->idle_events = events;
+        heap->idle_since = now_ms();
+        return !os_single_threaded() && worth(heap) >= FAT_BLOCKS ? FAT_LOOK_MS : 0;
+    }
+    if (worth(heap) < WORTH_BLOCKS) {
+        return 0;
+    }
+    uint32_t quiet = now_ms() - heap->idle_since;
+    if (quiet < age) {
+        return age - quiet;
+    }
+    ask(heap);
+    return STEP_MS;
+}
+
+uint32_t idle_look(uint32_t age, bool *taken) {
+    uint32_t wait = 0;
+    for (struct heap *heap = __atomic_load_n(&root.live.heaps, __ATOMIC_ACQUIRE); heap != NULL;
+         heap = heap->next) {
+        uint32_t stage = atomic_load_explicit(&heap->idle, memory_order_acquire);
+        uint32_t wanted = 0;
+        if (stage == IDLE_NO) {
+            wanted = heap->state == HEAP_LIVE ? look_at(heap, age) : 0;
+        } else if (stage != IDLE_TAKEN) {
+            uint32_t blocks = step(heap);
+            root.live.giving.idle_blocks += blocks;
+            *taken = *taken || blocks != 0;
+            wanted = STEP_MS;
+        }
+        wait = wanted != 0 && (wait == 0 || wanted < wait) ? wanted : wait;
+    }
+    return wait;
+}

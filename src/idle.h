@@ -1,0 +1,52 @@
+// What idle threads have in their bins: taken back by the helper while they sleep.
+//
+// A bin belongs to its thread, whose fast paths use plain loads and stores and must not pay for
+// anybody else. Yet another thread can get at it, in steps, with some time in between, in which
+// whatever a processor had in its store buffer has long become visible:
+//
+//   ASKED   `end` of each bin is NULL: a free finds the bin full and goes to the slow path, where the
+//           thread ends all this. From now on the bin can only shrink.
+//   FENCED  the two topmost slots are NULL, their blocks kept aside: malloc finds the bin empty
+//           and goes to the slow path, too.
+//   TAKEN   the top is where it was, so the thread has passed no fence. It may still be within one
+//           malloc that has read the topmost slot just before it was fenced, and be about to move
+//           the top below it; nothing it does can reach further. So the topmost block goes back into
+//           its slot, and all below go back to their spans.
+//
+// On a slow path the thread says so first (idle_enter): then the helper keeps away from its bins, or
+// the thread waits until it is done. One block of each class stays with an idle thread.
+#ifndef LUCID_IDLE_H
+#define LUCID_IDLE_H
+
+#include "layout.h"
+
+void idle_end(struct heap *heap);
+
+// Around everything that the heap's thread does to bins off the fast paths. May be nested. True: the
+// bins were the helper's, and have become the thread's again just now.
+static inline bool idle_enter(struct heap *heap) {
+    uint32_t inside = atomic_load_explicit(&heap->busy, memory_order_relaxed);
+    atomic_store_explicit(&heap->busy, inside + 1, memory_order_relaxed);
+    atomic_signal_fence(
+        memory_order_seq_cst); // the processor's order is a matter of time, see above
+    if (unlikely(atomic_load_explicit(&heap->idle, memory_order_acquire) != IDLE_NO)) {
+        idle_end(heap);
+        return true;
+    }
+    return false;
+}
+
+static inline void idle_leave(struct heap *heap) {
+    uint32_t inside = atomic_load_explicit(&heap->busy, memory_order_relaxed);
+    atomic_store_explicit(&heap->busy, inside - 1, memory_order_release);
+}
+
+// One look of the helper at all heaps; `age`: how long a thread must have been quiet. Returns after
+// how many milliseconds it wants to look again, 0: there is nothing to wait for. `taken` tells whether
+// blocks went back to their spans.
+uint32_t idle_look(uint32_t age, bool *taken);
+
+// In the child of a fork, for each heap, before anything else looks at its bins.
+void idle_after_fork(struct heap *heap);
+
+#endif
