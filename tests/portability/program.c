@@ -137,7 +137,7 @@ static void beside_the_c_librarys_heap(void) {
 }
 
 #define SHARED 64
-static char *_Atomic shared[SHARED];
+static char *shared[SHARED]; // by atomic exchange only
 
 static void *works(void *argument) {
     unsigned seed = (unsigned)(uintptr_t)argument;
