@@ -138,9 +138,16 @@ static void wrong_alignments(void) {
                 "posix_memalign(%zx)", alignment);
     }
     // memalign rounds up instead, as the C library's does, as far as it can.
-    void *block = memalign(hide(100), 10);
-    REQUIRE((uintptr_t)block % 128 == 0 && block != NULL, "memalign(100) gives %p", block);
-    free(block);
+    // One block may be aligned by chance, a row of neighbours is not.
+    void *blocks[16];
+    for (size_t i = 0; i < 16; i++) {
+        blocks[i] = memalign(hide(100), 10);
+        REQUIRE((uintptr_t)blocks[i] % 128 == 0 && blocks[i] != NULL, "memalign(100) gives %p",
+                blocks[i]);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        free(blocks[i]);
+    }
     errno = 0;
     require_refused(memalign(hide(SIZE_MAX / 2 + 2), 10), EINVAL, "memalign", SIZE_MAX / 2 + 2);
 }

@@ -173,6 +173,30 @@ static void double_of_overwritten_flushed(void) {
     free_many_others(40);
 }
 
+// The first free has gone to the span when the second comes; with another thread there, bits are
+// exchanged and not stored.
+static void double_of_overwritten_in_company(void) {
+    enum { COUNT = 6000 };
+    static void *others[COUNT];
+    pthread_t thread;
+    (void)pthread_barrier_init(&barrier, NULL, 2);
+    REQUIRE(pthread_create(&thread, NULL, free_and_wait, have(40)) == 0, "a thread");
+    (void)pthread_barrier_wait(&barrier);
+    for (size_t i = 0; i < COUNT; i++) {
+        others[i] = have(40);
+    }
+    void *block = announce(have(40));
+    free(block);
+    for (size_t i = 0; i < COUNT / 2; i++) {
+        free(others[i]);
+    }
+    memset(hide(block), 'A', 40);
+    free(hide(block));
+    for (size_t i = COUNT / 2; i < COUNT; i++) {
+        free(others[i]);
+    }
+}
+
 // ---- pointers that are no blocks ------------------------------------------------------------------
 
 static char global[64] __attribute__((aligned(16)));
@@ -377,6 +401,20 @@ static void signal_is_blocked_on_thread(void) {
 }
 
 // Nothing is wrong here, and nothing must be said.
+// A block in use that looks like a free one, because it holds the mark of free blocks.
+static void mark_in_live_block(void) {
+    uintptr_t *block = have(40);
+    free(block);
+    uintptr_t mark = ((volatile uintptr_t *)hide(block))[1];
+    uintptr_t *other = have(200);
+    other[1] = mark;
+    announce(other);
+    REQUIRE(malloc_usable_size(other) >= 200, "its size");
+    other = realloc(other, 5000);
+    REQUIRE(other != NULL && other[1] == mark, "its contents");
+    free(other);
+}
+
 static void nothing_wrong(void) {
     announce(have(1));
     free_many_others(40);
@@ -508,6 +546,7 @@ static const struct {
     CASE(double_in_child),
     CASE(double_of_overwritten),
     CASE(double_of_overwritten_flushed),
+    CASE(double_of_overwritten_in_company),
     CASE(free_global),
     CASE(free_stack),
     CASE(free_code),
@@ -557,6 +596,7 @@ static const struct {
     CASE(heap_destroyed_twice),
     CASE(heap_that_is_none),
     CASE(heap_that_is_a_block),
+    CASE(mark_in_live_block),
     CASE(nothing_wrong),
 };
 
