@@ -13,22 +13,23 @@
 #define SETTINGS_MAX 16
 
 struct ctl {
+    struct reader reader;
+    unsigned char window[READER_RECORD_MAX];
     struct target target;
     struct root_places places;
-    struct reader reader;
     struct cli cli;
     unsigned patience;
-    unsigned char window[READER_RECORD_MAX];
 };
 
 static const char *result_text(uint32_t result) {
+    static const char no_helper[] =
+        "can have no helper thread, which would do the work: the option helper is 0, events "
+        "are counted, or the machine or a filter on system calls does not allow it";
     static const char *const texts[] = {
         [RESULT_UNKNOWN] = "does not know what was asked",
         [RESULT_NO_VALUE] = "says that the value is out of range",
         [RESULT_FIXED] = "looks at this option only when it starts",
-        [RESULT_NO_HELPER] =
-            "can have no helper thread, which would do the work: the option helper is 0, events "
-            "are counted, or the machine or a filter on system calls does not allow it",
+        [RESULT_NO_HELPER] = no_helper,
     };
     bool known = result < sizeof(texts) / sizeof(texts[0]) && texts[result] != NULL;
     return known ? texts[result] : "gives an answer that this lucid does not know";
