@@ -105,7 +105,7 @@ static void ask_for_huge_pages(uintptr_t start) {
     from = from > live()->huge_end ? from : live()->huge_end;
     uintptr_t to = align_down(limit_address(), HUGE_PAGE_SIZE);
     if (to > from) {
-        live()->huge_end = to;
+        __atomic_store_n(&live()->huge_end, to, __ATOMIC_RELAXED);
         os_advise_huge((void *)from, to - from);
     }
 }

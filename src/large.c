@@ -22,7 +22,9 @@ static void ask_for_huge_pages(uint32_t head, size_t size) {
     uintptr_t from = align_up(unit_address(head), HUGE_PAGE_SIZE);
     uintptr_t to = align_down(unit_address(head) + size, HUGE_PAGE_SIZE);
     if (size >= HUGE_BLOCK_MIN && !allowance_is_limited() && run_at(head)->dirty == 0 &&
-        to > from && (to > root.live.huge_end || root.live.giving.small_holes != 0)) {
+        to > from &&
+        (to > __atomic_load_n(&root.live.huge_end, __ATOMIC_RELAXED) ||
+         root.live.giving.small_holes != 0)) {
         os_advise_huge((void *)from, to - from);
     }
 }

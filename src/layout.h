@@ -368,6 +368,8 @@ struct giving {
     _Atomic uint64_t trimmed_bytes; // free pages of spans given back
     _Atomic uint64_t growth; // bytes by which bins have grown since the helper was asked to look
     uint64_t idle_blocks;    // taken from idle threads' bins
+    uintptr_t small_start;   // where huge pages were declined last
+    uintptr_t small_end;
 };
 
 // A wish from outside (answer.h; `lucid ctl` is who asks). The asker writes everything up to

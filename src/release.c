@@ -77,20 +77,29 @@ static void release_records(uint32_t head, uint32_t length) {
     }
 }
 
-// The kernel fills the holes around what still lives again, where it was asked for huge pages:
-// there it must be asked not to. Each hole splits the kernel's mapping; when there are many, the
-// whole area gives its huge pages up, and is one mapping again.
-static void keep_small(uintptr_t start, size_t length) {
+// The kernel fills the holes around what still lives again, where it was asked for huge pages: there
+// it must be asked not to, for whole huge pages. Each such place splits the kernel's mapping; when
+// there are many, the whole area gives its huge pages up, and is one mapping again.
+void release_keep_small(uintptr_t start, size_t length) {
+    struct giving *giving = &root.live.giving;
     uintptr_t area = align_up(root.fixed.base + HUGE_ARENA_MIN, HUGE_PAGE_SIZE);
-    uint32_t *holes = &root.live.giving.small_holes;
-    if (start + length <= area || start >= root.live.huge_end || length < HUGE_PAGE_SIZE / 2) {
-        return;
+    uintptr_t limit = __atomic_load_n(&root.live.huge_end, __ATOMIC_RELAXED);
+    uintptr_t end = align_up(start + length, HUGE_PAGE_SIZE);
+    start = align_down(start, HUGE_PAGE_SIZE);
+    start = start > area ? start : area;
+    end = end < limit ? end : limit;
+    if (start >= end || (start >= __atomic_load_n(&giving->small_start, __ATOMIC_RELAXED) &&
+                         end <= __atomic_load_n(&giving->small_end, __ATOMIC_RELAXED))) {
+        return; // no huge pages were asked for, or they were declined a moment ago
     }
-    if (__atomic_fetch_add(holes, 1, __ATOMIC_RELAXED) % SMALL_HOLES_MAX == SMALL_HOLES_MAX - 1) {
+    if (__atomic_fetch_add(&giving->small_holes, 1, __ATOMIC_RELAXED) % SMALL_HOLES_MAX ==
+        SMALL_HOLES_MAX - 1) {
         start = area;
-        length = root.live.huge_end - area;
+        end = limit;
     }
-    os_advise_small((void *)start, length);
+    os_advise_small((void *)start, end - start);
+    __atomic_store_n(&giving->small_start, start, __ATOMIC_RELAXED);
+    __atomic_store_n(&giving->small_end, end, __ATOMIC_RELAXED);
 }
 
 // One call for the whole piece: what is not there costs the kernel nothing. Returns how many dirty
@@ -101,7 +110,7 @@ static uint32_t release_piece(uint32_t head) {
     if (!os_purge((void *)unit_address(head), bytes)) {
         return 0;
     }
-    keep_small(unit_address(head), bytes);
+    release_keep_small(unit_address(head), bytes);
     release_records(head, length);
     for (uint32_t i = 0; i < length; i++) {
         root.fixed.units[head + i].back = 0;

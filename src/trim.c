@@ -2,6 +2,7 @@
 
 #include "options.h"
 #include "os/os.h"
+#include "release.h"
 #include "root.h"
 #include "span.h"
 #include "spanstate.h"
@@ -17,7 +18,11 @@ static size_t give_pages(uintptr_t start, uintptr_t end) {
     size_t page = root.fixed.page_size;
     start = align_up(start, page);
     end = align_down(end, page);
-    return start < end && os_purge((void *)start, end - start) ? end - start : 0;
+    if (start >= end || !os_purge((void *)start, end - start)) {
+        return 0;
+    }
+    release_keep_small(start, end - start);
+    return end - start;
 }
 
 // Up to where the span's memory may have been touched: its carved blocks, and all of it if it was

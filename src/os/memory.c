@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -144,9 +145,22 @@ bool os_unmap_fenced(void *start, size_t length) {
     return os_unmap((char *)start - page, length + 2 * page);
 }
 
+// The thread sanitizer would not see where the memory goes: under it, it goes by a copy.
+static void *remap_by_copy(void *start, size_t length, size_t new_length) {
+    void *moved = map_raw(new_length, PROT_READ | PROT_WRITE, 0);
+    if (moved != NULL) {
+        memcpy(moved, start, min_size(length, new_length));
+        (void)os_unmap(start, length);
+    }
+    return moved;
+}
+
 void *os_remap(void *start, size_t length, size_t new_length) {
     if (os_fault(OS_REMAP)) {
         return NULL;
+    }
+    if (UNDER_TSAN) {
+        return remap_by_copy(start, length, new_length);
     }
     fakepage_check("mremap", start, length | new_length);
     // Left to itself the kernel would move it to one of its own pages.

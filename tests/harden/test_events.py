@@ -20,7 +20,7 @@ int main(void) {
     free(calloc(3, 1000));
     free(aligned_alloc(256, 300));
     void *grown = malloc(600);
-    grown = realloc(grown, 610);            /* in place */
+    grown = realloc(grown, 605);            /* in place */
     grown = realloc(grown, 100000);         /* a copy */
     free(realloc(grown, 50000000));         /* another: a mapping */
     pthread_t thread[2];
