@@ -1,7 +1,6 @@
 #include "bin.h"
 
 #include "event.h"
-#include "helper.h"
 #include "idle.h"
 #include "meta.h"
 #include "os/os.h"
@@ -82,16 +81,6 @@ static bool bin_grow(struct heap *heap, unsigned class) {
     return true;
 }
 
-// A bin that gave scattered blocks back a moment ago and now runs empty goes up and down by chance. It
-// does so a quarter as often when it is twice as large, which a large heap can afford.
-static bool is_worth_steadying(const struct heap *heap, unsigned class) {
-    if (heap->flushes_only[class] == 0) {
-        return false; // what it gave back was cheap, or it never gave any
-    }
-    size_t used = (size_t)helper_keep_units() * KEEP_SHARE << UNIT_SHIFT;
-    return heap->capacity[class] * sizeclass_size(class) < used / BIN_SHARE;
-}
-
 // Fills from spans until a quarter of the bin is there, or fresh blocks had to be carved: more
 // would touch memory ahead of need.
 static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned want) {
@@ -163,7 +152,7 @@ static void *refill(struct heap *heap, unsigned class) {
         return span_take_one(class);
     }
     bool busy = is_busy(heap, class);
-    if (busy || is_worth_steadying(heap, class)) {
+    if (busy) {
         (void)bin_grow(heap, class);
     }
     unsigned want = (heap->capacity[class] + 1u) / 2;

@@ -37,7 +37,6 @@
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
 #define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u) // of a bin that gave back scattered blocks,
 #define BIN_FLUSHES_ONLY 4u                      // and took none, so many times in a row
-#define BIN_SHARE 1024u    // of the arena in use, for a bin that goes up and down by chance
 #define BIN_BUSY_EVENTS 6u // a bin that ran empty or full twice within so many such events grows
 
 // The arena grows by at least this much, and by at most this share of itself.

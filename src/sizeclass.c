@@ -1,5 +1,5 @@
 // The table of size classes. Span lengths are about the shortest with which the tail wastes at most
-// 1/16 and at least 8 blocks fit (4 above 2 KiB, 2 above 8 KiB): a short span is empty soon, and its
+// 1/16 and at least 8 blocks fit (4 above 2 KiB, 2 above 4 KiB): a short span is empty soon, and its
 // units serve other classes then.
 #include "sizeclass.h"
 
