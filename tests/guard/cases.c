@@ -79,13 +79,13 @@ static void use_after_free(void) {
 
 static void small_overflow(void) {
     block = take_sampled(20, 1);
-    block[20] = 0;
+    block[20] = 0; // the filling is random but never zero
     give(block);
 }
 
 static void small_underflow(void) {
     block = take_sampled(64, 1);
-    block[-1] = 1;
+    block[-1] ^= 1; // whatever the filling is, this changes it
     give(block);
 }
 

@@ -13,33 +13,46 @@ enum { MANY = 100000 };
 static char *volatile block; // volatile: the compiler must not see what is done to it
 static char *volatile other;
 
-static void overflow_by(size_t size, size_t at, int value) {
+// The bytes around a block are random; a write that happens to leave one as it was is no damage.
+// Only a zero may be written as it is: none of the bytes right behind a block is zero.
+static void damage(char *byte) {
+    *byte ^= 'x';
+}
+
+static void damage_behind(size_t size, size_t at) {
     block = malloc(size);
     memset(block, 'a', size);
-    block[at] = (char)value;
+    damage(block + at);
+    free(block);
+}
+
+static void zero_behind(size_t size) {
+    block = malloc(size);
+    memset(block, 'a', size);
+    block[size] = 0;
     free(block);
 }
 
 static void write_one_behind(void) {
-    overflow_by(24, 24, 'x');
+    damage_behind(24, 24);
 }
 
 static void write_zero_behind(void) {
-    overflow_by(24, 24, 0);
+    zero_behind(24);
 }
 
 // 20 bytes lie in a block with room for more; the byte behind them is not theirs.
 static void write_into_slack(void) {
-    overflow_by(20, 20, 0);
+    zero_behind(20);
 }
 
 static void write_canary_end(void) {
-    overflow_by(24, 31, 'x');
+    damage_behind(24, 31);
 }
 
 static void overflow_seen_by_realloc(void) {
     block = malloc(40);
-    memset(block, 'a', 41);
+    damage(block + 40);
     block = realloc(block, 400);
 }
 
@@ -109,7 +122,13 @@ static void interior(void) {
 
 static void large_overflow(void) {
     block = malloc(100000);
-    block[100000] = 1; // behind the block on its own page
+    damage(block + 100000); // a multiple of 16, so the block ends where the fence begins
+    free(block);
+}
+
+static void large_overflow_within_the_page(void) {
+    block = malloc(99999);
+    damage(block + 99999);
     free(block);
 }
 
@@ -120,7 +139,7 @@ static void large_overflow_fault(void) {
 
 static void large_underflow(void) {
     block = malloc(100000);
-    block[-1] = 1;
+    damage(block - 1);
     free(block);
 }
 
@@ -286,6 +305,7 @@ static const struct {
     {"double_free_later", double_free_later},
     {"interior", interior},
     {"large_overflow", large_overflow},
+    {"large_overflow_within_the_page", large_overflow_within_the_page},
     {"large_overflow_fault", large_overflow_fault},
     {"large_underflow", large_underflow},
     {"large_underflow_fault", large_underflow_fault},

@@ -69,8 +69,8 @@ class Harden(Case):
             self.assertNotEqual(self.case(name, "harden=0").returncode, -signal.SIGSEGV, name)
 
     def test_large_overflows_within_the_page_are_found_at_free(self):
-        # 100000 bytes are a multiple of 16, so the first byte behind them is the fence's.
         self.assertEqual(self.case("large_overflow").returncode, -signal.SIGSEGV)
+        self.assert_stopped("large_overflow_within_the_page", "free", "buffer overflow of", r".*")
         self.assert_stopped("large_underflow", "free", "buffer underflow of", r".*")
 
     def test_large_double_free_is_found(self):
