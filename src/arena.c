@@ -28,14 +28,6 @@ static void top_store(uint32_t unit) {
     atomic_store_explicit(&live()->top, unit, memory_order_release);
 }
 
-static uint32_t dirty_in(uint32_t first, uint32_t count) {
-    uint32_t dirty = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        dirty += root.fixed.units[first + i].back;
-    }
-    return dirty;
-}
-
 // How many dirty units of a free run lie in its part [tail, tail + rest). Looks at the shorter
 // part only, and at none when the answer is plain.
 static uint32_t dirty_behind(uint32_t head, uint32_t tail, uint32_t rest) {
@@ -44,7 +36,7 @@ static uint32_t dirty_behind(uint32_t head, uint32_t tail, uint32_t rest) {
     if (dirty == 0 || dirty == front + rest) {
         return dirty == 0 ? 0 : rest;
     }
-    return front < rest ? dirty - dirty_in(head, front) : dirty_in(tail, rest);
+    return front < rest ? dirty - pool_count_dirty(head, front) : pool_count_dirty(tail, rest);
 }
 
 // The run [head, head + length) of a free run becomes `kind`; what is left over goes back to the
@@ -357,7 +349,7 @@ static void rebuild_run(uint32_t head, uint32_t length, enum run_kind kind) {
         }
     }
     if (kind == RUN_FREE) {
-        run_at(head)->dirty = dirty_in(head, length);
+        run_at(head)->dirty = pool_count_dirty(head, length);
         run_at(head)->birth = (uint32_t)os_now_ms();
         run_at(head)->size = 0;
         run_store(head, RUN_FREE, length);
@@ -417,7 +409,7 @@ void arena_check(void) {
             panic_broken("arena: no run begins at unit", head);
         }
         if (run_kind_of(shape) == RUN_FREE) {
-            uint32_t dirty = dirty_in(head, length);
+            uint32_t dirty = pool_count_dirty(head, length);
             free_units += length;
             dirty_units += dirty;
             if (dirty != run_at(head)->dirty) {

@@ -37,15 +37,20 @@ static COLD void hardened_free(void *pointer, const struct block *block, const c
     }
 }
 
-NOINLINE void free_slow(void *pointer, const char *function) {
-    if (pointer == NULL) {
-        return;
-    }
+// The block of a pointer that is to be freed. Does not return unless it is a live one.
+static struct block block_to_free(const void *pointer, const char *function) {
     if (!init_ready()) {
         panic_misuse(function, "pointer that lucid never gave out", pointer);
     }
     fork_check();
-    struct block block = block_of(pointer, function);
+    return block_of(pointer, function);
+}
+
+NOINLINE void free_slow(void *pointer, const char *function) {
+    if (pointer == NULL) {
+        return;
+    }
+    struct block block = block_to_free(pointer, function);
     event_raise(EVENT_FREE, pointer, block.size, block.class, 1);
     if (unlikely(block.region != NULL)) {
         region_free(pointer, &block, function);
@@ -83,11 +88,7 @@ NOINLINE void free_sized_slow(void *pointer, size_t size, const char *function) 
     if (pointer == NULL) {
         return;
     }
-    if (!init_ready()) {
-        panic_misuse(function, "pointer that lucid never gave out", pointer);
-    }
-    fork_check();
-    struct block block = block_of(pointer, function);
+    struct block block = block_to_free(pointer, function);
     if (!harden_on() && block.kind == BLOCK_SMALL) {
         if (size > SMALL_MAX || block.class != sizeclass_of(size == 0 ? 1 : size)) {
             panic_misuse(function, "wrong size given with", pointer);
@@ -100,9 +101,8 @@ NOINLINE void free_sized_slow(void *pointer, size_t size, const char *function) 
 }
 
 EXPORT void lucid_free_sized(void *pointer, size_t size) {
-    if (pointer != NULL && init_ready()) {
-        fork_check();
-        struct block block = block_of(pointer, "free_sized");
+    if (pointer != NULL) {
+        struct block block = block_to_free(pointer, "free_sized");
         check_size(&block, pointer, size, "free_sized");
     }
     free_fast(pointer, "free_sized");
@@ -114,11 +114,8 @@ void free_aligned(void *pointer, size_t alignment, size_t size, const char *func
     if (!is_power_of_two(alignment) || !is_aligned((uintptr_t)pointer, alignment)) {
         panic_misuse(function, "wrong alignment given with", pointer);
     }
-    if (pointer != NULL && init_ready()) {
-        fork_check();
-        if (size > block_of(pointer, function).size) {
-            panic_misuse(function, "wrong size given with", pointer);
-        }
+    if (pointer != NULL && size > block_to_free(pointer, function).size) {
+        panic_misuse(function, "wrong size given with", pointer);
     }
     free_fast(pointer, function);
 }

@@ -16,15 +16,6 @@
 static struct guard guard;
 static struct guard_slot slots[GUARD_SLOTS];
 
-static uint64_t random_bits(void) {
-    static _Atomic uint64_t calls;
-    uint64_t x = atomic_fetch_add_explicit(&calls, 0x9e3779b97f4a7c15u, memory_order_relaxed);
-    x ^= root.fixed.mark;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 // Slot i's page is page 2 * i + 1 of the pool; the pages between are never accessible.
 static uintptr_t slot_page(const struct guard_slot *slot) {
     return guard.start + (2 * (uintptr_t)(slot - slots) + 1) * root.fixed.page_size;
@@ -205,7 +196,7 @@ static void *block_new(size_t size) {
         atomic_store(&slot->state, SLOT_NEW);
         return NULL;
     }
-    bool left = random_bits() % LEFT_OF_SAMPLES == 0;
+    bool left = root_random() % LEFT_OF_SAMPLES == 0;
     slot->address = left ? slot_page(slot) : align_down(slot_page(slot) + page - size, BLOCK_ALIGN);
     slot->size = size;
     slot->alloc_tid = os_thread_id();
@@ -225,7 +216,7 @@ COLD void *guard_sample(struct heap *heap, size_t size) {
     if (first) { // the thread's count has only just begun; a short life pays nothing
         heap->guard_next = heap->counters.refill_blocks + rate;
     }
-    heap->guard_next += 1 + random_bits() % (2 * rate - 1);
+    heap->guard_next += 1 + root_random() % (2 * rate - 1);
     return first || size > root.fixed.page_size ? NULL : block_new(size);
 }
 

@@ -3,6 +3,7 @@
 #include "options.h"
 #include "os/os.h"
 #include "panic.h"
+#include "root.h"
 #include "span.h"
 #include "spanstate.h"
 
@@ -26,15 +27,6 @@ static struct {
 
 static struct hardened hardened;
 static _Atomic uint32_t open_lock; // guards the opening of the table of live bits
-
-uint64_t harden_random(void) {
-    static _Atomic uint64_t calls;
-    uint64_t x = atomic_fetch_add_explicit(&calls, 0x9e3779b97f4a7c15u, memory_order_relaxed);
-    x ^= root.fixed.mark;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
 
 // A random number below `end`. A product instead of a division: it is on the way of every call.
 static uint32_t random_below(uint64_t random, uint32_t end) {
@@ -163,7 +155,7 @@ static void *take_random(uint32_t head) {
     struct run *span = run_at(head);
     const struct sizeclass *row = &sizeclass_table[span->class];
     unsigned words = (row->blocks + 63u) / 64;
-    uint64_t random = harden_random();
+    uint64_t random = root_random();
     unsigned turn = random & 63;
     unsigned word = random_below(random, words);
     for (unsigned i = 0; i < words; i++, word = word + 1 < words ? word + 1 : 0) {
@@ -243,7 +235,7 @@ static void **entry(uint32_t index) {
 // pre: locked, count > 0.
 static void *evict(void) {
     uint32_t half = (quarantine.count + 1) / 2;
-    uint32_t chosen = random_below(harden_random(), half);
+    uint32_t chosen = random_below(root_random(), half);
     void *block = *entry(chosen);
     *entry(chosen) = *entry(0);
     quarantine.first++;

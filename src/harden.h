@@ -39,9 +39,6 @@ void harden_free(void *block, unsigned class, const char *function);
 // Makes the block one for `asked` bytes if that is the same class. False: it has to move.
 bool harden_resize(void *block, unsigned class, size_t asked);
 
-// Random bits, for decisions only.
-uint64_t harden_random(void);
-
 void harden_after_fork(void);
 
 #endif

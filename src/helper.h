@@ -14,9 +14,7 @@
 // little at hand.
 #define KEEP_SHARE 16u
 static inline uint64_t helper_keep_units(void) {
-    uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
-    uint64_t used = top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
-    return used / KEEP_SHARE;
+    return root_used_units() / KEEP_SHARE;
 }
 
 // So many more make a helper worth its start.

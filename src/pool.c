@@ -151,3 +151,11 @@ void pool_reset(void) {
     pool()->tree[0] = pool()->tree[1] = 0;
     pool()->free_units = pool()->dirty_units = 0;
 }
+
+uint32_t pool_count_dirty(uint32_t first, uint32_t count) {
+    uint32_t dirty = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        dirty += root.fixed.units[first + i].back;
+    }
+    return dirty;
+}

@@ -29,6 +29,9 @@ uint32_t pool_run_before(uint32_t unit);
 // or 0. Looks at no more than `visits` younger ones on the way.
 uint32_t pool_aged_dirty(uint32_t limit, unsigned visits);
 
+// How many of `count` units, none of them in use, may hold old data.
+uint32_t pool_count_dirty(uint32_t first, uint32_t count);
+
 // Forgets all runs; the caller inserts them again.
 void pool_reset(void);
 

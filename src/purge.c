@@ -12,7 +12,7 @@
 #define PURGE_PAUSE_MS 100u // between two purges without a helper
 
 static uint64_t dirty_allowed(void) {
-    return DIRTY_ALWAYS_KEPT + helper_keep_units() * KEEP_SHARE / DIRTY_SHARE;
+    return DIRTY_ALWAYS_KEPT + root_used_units() / DIRTY_SHARE;
 }
 
 static uint64_t dirty_now(void) {

@@ -19,14 +19,6 @@ static uint32_t now_ms(void) {
     return (uint32_t)os_now_ms();
 }
 
-static uint32_t units_dirty(uint32_t head, uint32_t length) {
-    uint32_t dirty = 0;
-    for (uint32_t i = 0; i < length; i++) {
-        dirty += root.fixed.units[head + i].back;
-    }
-    return dirty;
-}
-
 // A part of a free run that is to be in the pool on its own. Its shape is written by the caller.
 static void make_part(uint32_t head, uint32_t whole, uint32_t dirty) {
     run_at(head)->dirty = dirty;
@@ -48,7 +40,7 @@ static uint32_t take_piece(uint32_t head) {
     uint32_t piece = length - front < most ? length - front : most;
     uint32_t rest = length - front - piece;
     uint32_t start = head + front;
-    uint32_t in_piece = rest == 0 ? dirty : units_dirty(start, piece);
+    uint32_t in_piece = rest == 0 ? dirty : pool_count_dirty(start, piece);
     pool_remove(head);
     if (rest > 0) {
         make_part(start + piece, head, dirty - in_piece);

@@ -59,3 +59,14 @@ extern struct lucid_root lucid_root __attribute__((alias("root"), visibility("de
 
 _Thread_local struct heap *heap_self = (struct heap *)root.live.nobody;
 _Thread_local struct heap *heap_hidden;
+
+// splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014) on a
+// counter, with the secret mixed in.
+uint64_t root_random(void) {
+    static _Atomic uint64_t calls;
+    uint64_t x = atomic_fetch_add_explicit(&calls, 0x9e3779b97f4a7c15u, memory_order_relaxed);
+    x ^= root.fixed.mark;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}

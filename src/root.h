@@ -55,6 +55,12 @@ static inline void lock_drop(_Atomic uint32_t *lock) {
     }
 }
 
+// Units below the top that a run uses, about: others may change it meanwhile.
+static inline uint64_t root_used_units(void) {
+    uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
+    return top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
+}
+
 static inline struct run *run_at(uint32_t unit) {
     return &root.fixed.runs[unit];
 }
@@ -89,5 +95,8 @@ static inline uint64_t run_load(uint32_t unit) {
 static inline void run_store(uint32_t unit, enum run_kind kind, uint32_t length) {
     atomic_store_explicit(&run_at(unit)->shape, run_shape(kind, length), memory_order_release);
 }
+
+// Random bits that depend on the secret, for decisions only. Async-signal-safe.
+uint64_t root_random(void);
 
 #endif
