@@ -146,13 +146,18 @@ void *region_take(struct lucid_region *region, unsigned class) {
     return block;
 }
 
+// Not in_arena alone: a mapping lies in the arena's range where the arena went on behind it.
+static bool is_run(uintptr_t block) {
+    return in_arena(block) && run_kind_of(run_load(unit_of(block))) == RUN_LARGE;
+}
+
 void *region_take_large(struct lucid_region *region, size_t size, size_t alignment, bool zero) {
     void *block = large_new(size, alignment, zero, region);
     if (block == NULL) {
         return NULL;
     }
     os_lock(&region->lock);
-    if (in_arena((uintptr_t)block)) {
+    if (is_run((uintptr_t)block)) {
         runs_link(region, unit_of((uintptr_t)block));
     } else {
         region->mappings++;

@@ -4,7 +4,9 @@
 #include "testing.h"
 
 #include <errno.h>
+#include <lucid.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
 
@@ -83,11 +85,39 @@ static void go_bottom_up(char **values) {
     }
 }
 
+// In musl's case the arena begins behind the break, where the kernel puts no mapping.
+static void require_in_the_way(bool is) {
+#ifdef __GLIBC__
+    REQUIRE(is, "one is in the way");
+#else
+    puts(is ? "mappings are in the way" : "no mapping is in the way");
+#endif
+}
+
+static bool is_mapped(void *address) {
+    unsigned char resident;
+    return mincore(address, 1, &resident) == 0;
+}
+
+#define WAYS 6
+
+// A mapping of a heap of the program's own, where others were: among the arena's runs.
+static void mappings_of_a_heap(const char *last) {
+    lucid_heap *heap = lucid_heap_new("own");
+    REQUIRE(heap != NULL, "a heap");
+    char *mapping = lucid_heap_alloc(heap, (size_t)33 << 20);
+    REQUIRE(mapping != NULL, "a mapping");
+    require_in_the_way(mapping < last);
+    memset(mapping, 7, (size_t)33 << 20);
+    lucid_heap_destroy(heap);
+    REQUIRE(!is_mapped(mapping), "the mapping ends with its heap");
+}
+
 // Blocks with a mapping of their own, and an arena that has to go on behind each.
 static void mappings_in_the_way(void) {
-    static char *mappings[6];
-    static char *others[6][30];
-    for (unsigned round = 0; round < 6; round++) {
+    static char *mappings[WAYS];
+    static char *others[WAYS][30];
+    for (unsigned round = 0; round < WAYS; round++) {
         mappings[round] = malloc((size_t)33 << 20);
         REQUIRE(mappings[round] != NULL, "a mapping");
         memset(mappings[round], (int)round, 100);
@@ -96,11 +126,14 @@ static void mappings_in_the_way(void) {
             REQUIRE(others[round][i] != NULL, "memory behind it");
         }
     }
-    REQUIRE(mappings[0] < others[5][29] && mappings[0] > others[0][0], "one is in the way");
-    for (unsigned round = 0; round < 6; round++) {
+    require_in_the_way(mappings[0] < others[WAYS - 1][29] && mappings[0] > others[0][0]);
+    for (unsigned round = 0; round < WAYS; round++) {
         REQUIRE(malloc_usable_size(mappings[round]) >= (size_t)33 << 20, "its size");
         REQUIRE(mappings[round][99] == (char)round, "its contents");
         free(mappings[round]);
+    }
+    mappings_of_a_heap(others[WAYS - 1][29]);
+    for (unsigned round = 0; round < WAYS; round++) {
         for (unsigned i = 0; i < 30; i++) {
             free(others[round][i]);
         }
