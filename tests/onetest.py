@@ -1,6 +1,7 @@
 """Runs one method of a unittest class as a test of ctest: exit code 0, 1, or 77 for skipped."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,12 @@ BUILD = Path(os.environ["LUCID_BUILD"])
 SOURCE = Path(os.environ["LUCID_SOURCE"])
 LUCID = str(BUILD / "lucid")
 LIBRARY = str((BUILD / "liblucid.so").resolve())
+
+
+def build_option(name):
+    """What the build under test was given with -DNAME=."""
+    cache = (BUILD / "CMakeCache.txt").read_text(encoding="utf-8")
+    return re.search(rf"^{name}:\w+=(.*)$", cache, re.M).group(1)
 
 
 class Case(unittest.TestCase):

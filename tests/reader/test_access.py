@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from onetest import BUILD, LUCID, SOURCE, main
+from onetest import BUILD, LUCID, SOURCE, build_option, main
 from target import NOBODY, SUBJECT, ReaderCase
 
 OBSTACLE = BUILD / "tests" / "reader" / "libreader_obstacle.so"
@@ -172,6 +172,7 @@ class Access(ReaderCase):
         library = self.folder / "liblucid.so"
         self.succeed("cc", "-shared", "-fPIC", "-O1", "-std=gnu11", "-D_GNU_SOURCE",
                      "-DLUCID_CHECKED=0", "-DLUCID_STRESS=0", "-DLUCID_OVERRIDE=1",
+                     f"-DLUCID_PAGE_SIZE={build_option('LUCID_PAGE_SIZE')}",
                      "-fvisibility=hidden", "-ftls-model=initial-exec", "-fno-builtin",
                      "-I", SOURCE / "include", "-I", source, "-o", library,
                      *sorted(source.glob("*.c")), *sorted(source.glob("os/*.c")), "-pthread")
