@@ -247,13 +247,21 @@ bool bin_make_room(struct heap *heap, unsigned class, const char *function) {
     return room;
 }
 
-void bin_empty_all(struct heap *heap, const char *function) {
+void bin_check_all(struct heap *heap, const char *function) {
     (void)idle_enter(heap);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         unsigned count = bin_count(heap, class);
         if (count > 0) {
             (void)flush_oldest(heap, class, count, function);
         }
+    }
+    idle_leave(heap);
+}
+
+void bin_empty_all(struct heap *heap, const char *function) {
+    (void)idle_enter(heap);
+    bin_check_all(heap, function);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         uint32_t head = heap->held[class];
         if (head != 0) {
             heap->held[class] = 0;

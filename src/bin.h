@@ -45,7 +45,10 @@ void *bin_refill(struct heap *heap, unsigned class);
 // bin cannot hold anything (no memory for its array); the caller gives the block back directly.
 bool bin_make_room(struct heap *heap, unsigned class, const char *function);
 
-// Gives all blocks of all bins back and lets all held spans go.
+// Gives all blocks of all bins back to their spans, which finds misuse that nothing has looked at.
+void bin_check_all(struct heap *heap, const char *function);
+
+// The same, and lets all held spans go.
 void bin_empty_all(struct heap *heap, const char *function);
 
 // Asks another thread to do so when it next finds a bin empty, or frees a block of a class that it has

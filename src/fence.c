@@ -4,6 +4,7 @@
 #include "canary.h"
 #include "event.h"
 #include "mapping.h"
+#include "meta.h"
 #include "os/os.h"
 #include "panic.h"
 
@@ -17,7 +18,7 @@ static struct {
     _Atomic uint32_t lock;
     uint32_t count;
     uint64_t bytes;
-    struct mapping blocks[KEPT_MAX];
+    struct mapping *blocks; // KEPT_MAX of them; NULL: none was freed yet, or there is no memory
 } kept;
 
 // In the table a fenced block's mapping is its own pages; the pages of the fence, one before and
@@ -121,7 +122,11 @@ static struct mapping forget_oldest(void) {
 // Keeps the mapping if there is room. False: `oldest` is to be unmapped first.
 static bool keep(const struct mapping *mapping, struct mapping *oldest) {
     os_lock(&kept.lock);
-    bool room = kept.count < KEPT_MAX && (kept.bytes + mapping->length <= KEPT_BYTES_MAX);
+    if (kept.blocks == NULL) {
+        kept.blocks = meta_take_for_good(KEPT_MAX * sizeof(kept.blocks[0]));
+    }
+    bool room = kept.blocks != NULL && kept.count < KEPT_MAX &&
+                kept.bytes + mapping->length <= KEPT_BYTES_MAX;
     if (room) {
         kept.blocks[kept.count++] = *mapping;
         kept.bytes += mapping->length;

@@ -2,11 +2,13 @@
 
 #include "allowance.h"
 #include "arena.h"
+#include "meta.h"
 #include "os/os.h"
 #include "panic.h"
 #include "root.h"
 
-#define RECORDS_STEP 4096u // units whose records are opened at once: 64 MiB of 16 KiB units
+#define RECORDS_STEP 4096u     // units whose records are opened at once: 64 MiB of 16 KiB units
+#define UNITS_BESIDE_META 512u // bytes of the units' table: 2 MiB of arena
 #define HOLE_STEP_MIN ((size_t)1 << 20)
 
 static struct root_live *live(void) {
@@ -30,6 +32,8 @@ static size_t meta_room(size_t capacity, size_t address_space) {
                                      : max_size(address_space / 32, (size_t)256 << 10);
 }
 
+// Metadata grows down from where the units begin, so that one call opens the first of both, and
+// the first heap and the first units share a page.
 static bool reserve_tables(size_t capacity, size_t meta) {
     size_t page = root.fixed.page_size;
     uint64_t units = capacity >> UNIT_SHIFT;
@@ -37,24 +41,37 @@ static bool reserve_tables(size_t capacity, size_t meta) {
     size_t run_bytes = align_up(units * sizeof(struct run), page);
     meta = align_up(meta, page);
     // One page without access at either end: nothing outside can run into the tables.
-    uintptr_t start = (uintptr_t)os_reserve(unit_bytes + run_bytes + meta + 2 * page);
+    uintptr_t start = (uintptr_t)os_reserve(meta + unit_bytes + run_bytes + 2 * page);
     if (start == 0) {
         return false;
     }
     start += page;
-    root.fixed.units = (struct unit *)start;
-    root.fixed.runs = (struct run *)(start + unit_bytes);
+    root.fixed.meta_start = start;
+    root.fixed.meta_end = start + meta - UNITS_BESIDE_META;
+    root.fixed.units = (struct unit *)root.fixed.meta_end;
+    root.fixed.runs = (struct run *)(start + meta + unit_bytes);
     root.fixed.capacity = units;
-    root.fixed.meta_start = start + unit_bytes + run_bytes;
-    root.fixed.meta_end = root.fixed.meta_start + meta;
-    live()->meta_next = live()->meta_committed = root.fixed.meta_start;
+    live()->meta_next = root.fixed.meta_end;
+    live()->meta_committed = align_down(root.fixed.meta_end, page);
     return true;
 }
 
-static bool open_part(void *table, size_t entry, uint64_t from, uint64_t to) {
-    uintptr_t start = align_down((uintptr_t)table + from * entry, root.fixed.page_size);
-    uintptr_t end = align_up((uintptr_t)table + to * entry, root.fixed.page_size);
-    return os_commit((void *)start, end - start);
+static bool open_range(uintptr_t start, uintptr_t end) {
+    start = align_down(start, root.fixed.page_size);
+    return os_commit((void *)start, align_up(end, root.fixed.page_size) - start);
+}
+
+static bool open_units(uint64_t from, uint64_t to) {
+    uintptr_t start = (uintptr_t)(root.fixed.units + from);
+    if (from == 0) {
+        start = live()->meta_committed;
+        start -= min_size(META_STEP, start - root.fixed.meta_start);
+    }
+    if (!open_range(start, (uintptr_t)(root.fixed.units + to))) {
+        return false;
+    }
+    live()->meta_committed = from == 0 ? start : live()->meta_committed;
+    return true;
 }
 
 // Records of all units below `units` must be accessible before the limit may go there.
@@ -67,8 +84,9 @@ static bool open_records(uint64_t units) {
     }
     uint64_t to = align_up(units, RECORDS_STEP);
     to = to > root.fixed.capacity ? root.fixed.capacity : to;
-    if (!open_part(root.fixed.units, sizeof(struct unit), live()->committed, to) ||
-        !open_part(root.fixed.runs, sizeof(struct run), live()->committed, to)) {
+    const struct run *runs = root.fixed.runs;
+    if (!open_units(live()->committed, to) ||
+        !open_range((uintptr_t)(runs + live()->committed), (uintptr_t)(runs + to))) {
         return false;
     }
     live()->committed = to;

@@ -1,6 +1,7 @@
 #include "guard.h"
 
 #include "canary.h"
+#include "meta.h"
 #include "options.h"
 #include "os/os.h"
 #include "panic.h"
@@ -14,11 +15,10 @@
 #define LEFT_OF_SAMPLES 4u // one in so many lies at the start of its page
 
 static struct guard guard;
-static struct guard_slot slots[GUARD_SLOTS];
 
 // Slot i's page is page 2 * i + 1 of the pool; the pages between are never accessible.
 static uintptr_t slot_page(const struct guard_slot *slot) {
-    return guard.start + (2 * (uintptr_t)(slot - slots) + 1) * root.fixed.page_size;
+    return guard.start + (2 * (uintptr_t)(slot - guard.slots) + 1) * root.fixed.page_size;
 }
 
 bool guard_holds(const void *pointer) {
@@ -31,13 +31,13 @@ static struct guard_slot *slot_near(uintptr_t address) {
     size_t page = root.fixed.page_size;
     size_t number = (address - guard.start) / page;
     if (number % 2 == 1) {
-        return &slots[number / 2];
+        return &guard.slots[number / 2];
     }
     size_t right = number / 2 < GUARD_SLOTS ? number / 2 : GUARD_SLOTS - 1;
     size_t left = number / 2 > 0 ? number / 2 - 1 : 0;
-    const struct guard_slot *after = &slots[right];
+    const struct guard_slot *after = &guard.slots[right];
     bool touches = after->address == slot_page(after) && atomic_load(&after->state) != SLOT_NEW;
-    return address % page < page / 2 || !touches ? &slots[left] : &slots[right];
+    return address % page < page / 2 || !touches ? &guard.slots[left] : &guard.slots[right];
 }
 
 // ---- reports --------------------------------------------------------------------------------------
@@ -122,18 +122,18 @@ static bool report_access(const struct os_access *access) {
 
 // ---- blocks ---------------------------------------------------------------------------------------
 
-// pre: locked. False: no address space; not tried again.
+// pre: locked. False: no memory or no address space; not tried again.
 static bool pool_ready(void) {
     if (guard.length == 0 && !guard.failed) {
         size_t length = (2 * GUARD_SLOTS + 1) * root.fixed.page_size;
-        void *start = os_reserve(length);
+        guard.slots = meta_take_for_good(GUARD_SLOTS * sizeof(struct guard_slot));
+        void *start = guard.slots != NULL ? os_reserve(length) : NULL;
         if (start == NULL) {
             guard.failed = 1;
             return false;
         }
         os_name(start, length, "lucid guard pages");
         guard.start = (uintptr_t)start;
-        guard.slots = slots;
         guard.slot_count = GUARD_SLOTS;
         root.live.guard = &guard;
         __atomic_store_n(&guard.length, length, __ATOMIC_RELEASE);
@@ -146,7 +146,7 @@ static struct guard_slot *slot_take(void) {
     struct guard_slot *slot = NULL;
     os_lock(&guard.lock);
     for (unsigned i = 0; i < GUARD_SLOTS && slot == NULL && pool_ready(); i++) {
-        struct guard_slot *next = &slots[guard.next++ % GUARD_SLOTS];
+        struct guard_slot *next = &guard.slots[guard.next++ % GUARD_SLOTS];
         uint32_t state = atomic_load(&next->state);
         if (state == SLOT_NEW || state == SLOT_FREED) {
             slot = next;

@@ -120,7 +120,7 @@ static struct heap *record_make(uint32_t tid) {
 
 void heap_verify(void) {
     if (heap_mine() != heap_of_nobody()) {
-        bin_empty_all(heap_mine(), "exit");
+        bin_check_all(heap_mine(), "exit");
     }
 }
 

@@ -444,24 +444,25 @@ struct root_live {
     _Atomic uint64_t top __attribute__((aligned(CACHE_LINE))); // first unit no run has used yet
     struct pool pool;
 
-    // Written when a span changes hands.
-    struct class_list lists[CLASS_COUNT] __attribute__((aligned(CACHE_LINE)));
-
     // Written now and then.
     struct mapping_table mappings;
     _Atomic uint32_t heap_lock; // guards the registry
     uint32_t heap_count;
     struct heap *heaps; // registry, newest first
     struct heap *heaps_free;
-    uint32_t threads;    // heaps that belong to a living thread
-    uintptr_t meta_next; // heaps and bins: bump pointer
-    uintptr_t meta_committed;
-    void *meta_free[16]; // returned memory by power of two, 64 bytes first
+    uint32_t threads;         // heaps that belong to a living thread
+    uintptr_t meta_next;      // heaps and bins lie from here to meta_end: the next one ends here
+    uintptr_t meta_committed; // the lowest address that is accessible
+    void *meta_free[16];      // returned memory by power of two, 64 bytes first
     _Atomic uint32_t meta_lock;
     struct giving giving;
     struct region_table regions;
     struct request request;
     struct allowance allowance;
+
+    // Written when a span changes hands. At the end, so that a program with few small classes
+    // never touches the second page.
+    struct class_list lists[CLASS_COUNT] __attribute__((aligned(CACHE_LINE)));
 };
 
 struct lucid_root {

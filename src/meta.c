@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define META_SHIFT_MIN 6u
-#define META_STEP ((size_t)128 << 10)
 
 static unsigned size_shift(size_t size) {
     return size <= ((size_t)1 << META_SHIFT_MIN) ? META_SHIFT_MIN : bit_highest(size - 1) + 1;
@@ -16,26 +15,25 @@ static unsigned size_shift(size_t size) {
 // pre: the heap lock is held.
 static void *bump(size_t size) {
     struct root_live *live = &root.live;
-    if (size > root.fixed.meta_end - live->meta_next) {
+    if (size > live->meta_next - root.fixed.meta_start) {
         return NULL;
     }
     if (!allowance_take(size)) {
         return NULL;
     }
-    uintptr_t end = live->meta_next + size;
-    if (end > live->meta_committed) {
+    uintptr_t start = live->meta_next - size;
+    if (start < live->meta_committed) {
         size_t step = min_size(
-            align_up(max_size(end - live->meta_committed, META_STEP), root.fixed.page_size),
-            root.fixed.meta_end - live->meta_committed);
-        if (!os_commit((void *)live->meta_committed, step)) {
+            align_up(max_size(live->meta_committed - start, META_STEP), root.fixed.page_size),
+            live->meta_committed - root.fixed.meta_start);
+        if (!os_commit((void *)(live->meta_committed - step), step)) {
             allowance_give(size);
             return NULL;
         }
-        live->meta_committed += step;
+        live->meta_committed -= step;
     }
-    void *memory = (void *)live->meta_next;
-    __atomic_store_n(&live->meta_next, end, __ATOMIC_RELAXED); // looked at without the lock too
-    return memory;
+    __atomic_store_n(&live->meta_next, start, __ATOMIC_RELAXED); // looked at without the lock too
+    return (void *)start;
 }
 
 void *meta_take(size_t size) {

@@ -5,6 +5,8 @@
 
 #include "base.h"
 
+#define META_STEP ((size_t)128 << 10) // becomes accessible at once; the first with the tables
+
 // Zeroed memory of at least `size` bytes (rounded up to a power of two, 64 at least), aligned to
 // 64 bytes. NULL: no memory. Thread-safe.
 void *meta_take(size_t size);

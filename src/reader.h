@@ -139,6 +139,12 @@ static inline uint64_t reader_top(const struct reader *reader) {
     return __atomic_load_n((const uint64_t *)(const void *)&reader->live.top, __ATOMIC_RELAXED);
 }
 
+// Metadata, units and runs lie in this order from meta_start to here, rounded up to a page.
+static inline uint64_t reader_tables_end(const struct reader *reader) {
+    uint64_t runs = reader->fixed.capacity * reader->fixed.layout.size_run;
+    return align_up((uint64_t)(uintptr_t)reader->fixed.runs + runs, reader->fixed.page_size);
+}
+
 static inline bool reader_in_arena(const struct reader *reader, uint64_t address) {
     return address >= reader->fixed.base &&
            address - reader->fixed.base < reader->live.limit << reader->fixed.layout.unit_shift;

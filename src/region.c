@@ -339,9 +339,8 @@ void region_name(struct lucid_region *region, const char *name) {
 
 void region_require(const struct lucid_region *region, const char *function) {
     uintptr_t address = (uintptr_t)region;
-    bool inside =
-        address >= root.fixed.meta_start && is_aligned(address, 64) &&
-        address + sizeof(*region) <= __atomic_load_n(&root.live.meta_next, __ATOMIC_RELAXED);
+    bool inside = address >= __atomic_load_n(&root.live.meta_next, __ATOMIC_RELAXED) &&
+                  is_aligned(address, 64) && address <= root.fixed.meta_end - sizeof(*region);
     if (!inside || region->self != address) {
         panic_misuse(function, "pointer that is no heap", region);
     }

@@ -110,7 +110,7 @@ READS_RACILY void walk_account(struct account *account) {
     }
     add_beside_arena(account);
     account->meta_bytes = root.live.committed * (sizeof(struct run) + sizeof(struct unit)) +
-                          (root.live.meta_next - root.fixed.meta_start) +
+                          (root.fixed.meta_end - root.live.meta_next) +
                           root.live.mappings.capacity * sizeof(struct mapping) +
                           sizeof(struct lucid_root);
     add_heaps(account);

@@ -45,7 +45,7 @@ static size_t resident(void) {
     size_t bytes = resident_in(unit_address(1), unit_address((uint32_t)units));
     bytes += resident_in((uintptr_t)root.fixed.units, (uintptr_t)(root.fixed.units + units));
     bytes += resident_in((uintptr_t)root.fixed.runs, (uintptr_t)(root.fixed.runs + units));
-    bytes += resident_in(root.fixed.meta_start, live->meta_next);
+    bytes += resident_in(live->meta_next, root.fixed.meta_end);
     const struct mapping_table *table = &live->mappings;
     for (uint32_t i = 0; i < table->capacity; i++) {
         struct mapping mapping = table->entries[i];

@@ -39,7 +39,7 @@ static void look_around(struct target *target, struct snapshot *snapshot) {
                         .length = 8,
                         .step = 8,
                         .low = reader->fixed.base,
-                        .high = reader->fixed.meta_end,
+                        .high = reader_tables_end(reader),
                         .found = note_found,
                         .context = &seen};
     struct cells cells;

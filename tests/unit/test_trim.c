@@ -3,7 +3,7 @@
 #include "trim.h"
 
 #include "arena.h"
-#include "heap.h"
+#include "bin.h"
 #include "helper.h"
 #include "init.h"
 #include "invariants.h"
@@ -65,7 +65,7 @@ static void fill_and_thin_out(void) {
             lucid_free(blocks[i]);
         }
     }
-    heap_verify(); // the bins' blocks go to their spans
+    bin_empty_all(heap_mine(), "test"); // the bins' blocks go to their spans
 }
 
 static void check_kept(void) {
@@ -78,7 +78,7 @@ static void free_the_kept(void) {
     for (unsigned i = 0; i < COUNT; i += KEPT_EACH) {
         lucid_free(blocks[i]);
     }
-    heap_verify();
+    bin_empty_all(heap_mine(), "test");
 }
 
 // A span as large as a page has no page to give while one of its blocks lives.

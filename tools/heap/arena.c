@@ -39,7 +39,7 @@ static struct heap_counters read_counters(const struct snapshot *snapshot,
 
 static uint64_t meta_bytes(const struct reader *reader) {
     return reader->live.committed * (sizeof(struct unit) + reader->fixed.layout.size_run) +
-           (reader->live.meta_next - reader->fixed.meta_start) +
+           (reader->fixed.meta_end - reader->live.meta_next) +
            reader->live.mappings.capacity * sizeof(struct mapping);
 }
 

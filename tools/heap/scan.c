@@ -95,12 +95,12 @@ static bool is_mapping(const struct snapshot *snapshot, const struct region *reg
 
 void scan_rest(const struct scan *scan, const struct snapshot *snapshot) {
     const struct root_fixed *fixed = &snapshot->reader.fixed;
-    uint64_t tables = (uint64_t)(uintptr_t)fixed->units;
+    uint64_t tables_end = reader_tables_end(&snapshot->reader);
     for (size_t i = 0; i < scan->target->regions.count; i++) {
         const struct region *region = &scan->target->regions.list[i];
         bool heap = reader_in_arena(&snapshot->reader, region->start) ||
                     reader_in_arena(&snapshot->reader, region->end - 1) ||
-                    (region->start >= tables && region->end <= fixed->meta_end) ||
+                    (region->start >= fixed->meta_start && region->end <= tables_end) ||
                     is_mapping(snapshot, region);
         if (!heap && region->rights[0] == 'r' && region->rights[1] == 'w') {
             scan_range(scan, region->start, region->end);

@@ -83,7 +83,7 @@ static bool copy_tables(struct snapshot *snapshot) {
     uint64_t runs = (uint64_t)(uintptr_t)reader->fixed.runs;
     uint64_t units = (uint64_t)(uintptr_t)reader->fixed.units;
     snapshot->runs_length = top * reader->fixed.layout.size_run;
-    uint64_t meta = reader->live.meta_next - reader->fixed.meta_start;
+    uint64_t meta = reader->fixed.meta_end - reader->live.meta_next;
     if (reader->live.meta_next < reader->fixed.meta_start ||
         reader->live.meta_next > reader->fixed.meta_end) {
         reader->fault = READER_DAMAGED;
@@ -92,7 +92,7 @@ static bool copy_tables(struct snapshot *snapshot) {
         return false;
     }
     snapshot->runs = copy_bytes(snapshot, runs, snapshot->runs_length);
-    if (snapshot->runs == NULL || !add_copy(snapshot, reader->fixed.meta_start, meta) ||
+    if (snapshot->runs == NULL || !add_copy(snapshot, reader->live.meta_next, meta) ||
         !add_copy(snapshot, runs, snapshot->runs_length)) {
         return false;
     }

@@ -140,8 +140,8 @@ static void read_owner(struct break_map *map, const struct target *target) {
         map->lucid = true;
         // Unit 0 is never used: it may begin below the break, which need not be a multiple of it.
         map->arena_base = reader_address(&reader, 1);
-        map->tables_start = (uint64_t)(uintptr_t)reader.fixed.units - target->page_size;
-        map->tables_end = reader.fixed.meta_end + target->page_size;
+        map->tables_start = reader.fixed.meta_start - target->page_size;
+        map->tables_end = reader_tables_end(&reader) + target->page_size;
         map->arena_end = end < map->now.address ? end : map->now.address;
         struct reader_run run;
         for (bool more = reader_first(&reader, &run); more; more = reader_next(&reader, &run)) {

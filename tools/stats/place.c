@@ -43,7 +43,7 @@ static void add_tables(struct search *search, const struct snapshot *snapshot) {
         reader->live.committed * layout->size_unit, true);
     add(search, (uint64_t)(uintptr_t)reader->fixed.runs, reader->live.committed * layout->size_run,
         true);
-    add(search, reader->fixed.meta_start, reader->live.meta_next - reader->fixed.meta_start, true);
+    add(search, reader->live.meta_next, reader->fixed.meta_end - reader->live.meta_next, true);
     add(search, (uint64_t)(uintptr_t)table->entries,
         (uint64_t)table->capacity * layout->size_mapping, true);
     if (read_hardened(snapshot, &hardened)) {
