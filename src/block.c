@@ -37,7 +37,10 @@ static COLD _Noreturn void panic_free_already(const void *pointer, const char *f
     panic_misuse(function, looks ? "use of the free block" : "double free of", pointer);
 }
 
-static struct block small_block(uint32_t head, const void *pointer, const char *function) {
+// What follows fills in a block field by field, at the place where the caller reads it: copied
+// from one made elsewhere it would be read before its narrow parts have reached the cache.
+static void small_block(uint32_t head, const void *pointer, const char *function,
+                        struct block *block) {
     struct run *span = run_at(head);
     unsigned class = span->class;
     size_t offset = (uintptr_t)pointer - unit_address(head);
@@ -48,31 +51,33 @@ static struct block small_block(uint32_t head, const void *pointer, const char *
     if (index >= atomic_load_explicit(&span->carved, memory_order_relaxed)) {
         panic_misuse(function, "pointer to a block never handed out", pointer);
     }
+    block->kind = BLOCK_SMALL;
+    block->head = head;
+    block->class = class;
+    block->region = span->region;
     if (harden_on() && span->region == NULL) {
-        size_t size = harden_size(pointer, class, function);
-        return (struct block){.kind = BLOCK_SMALL, .head = head, .class = class, .size = size};
+        block->size = harden_size(pointer, class, function);
+        return;
     }
+    block->size = sizeclass_size(class);
     if (span_is_free(span, index)) {
         panic_free_already(pointer, function);
     }
     if (*block_mark((void *)pointer) == free_mark(root.fixed.units) && is_cached(class, pointer)) {
         panic_free_already(pointer, function);
     }
-    return (struct block){.kind = BLOCK_SMALL,
-                          .head = head,
-                          .class = class,
-                          .size = sizeclass_size(class),
-                          .region = span->region};
 }
 
-static struct block large_block(uint32_t head, const void *pointer, const char *function) {
+static void large_block(uint32_t head, const void *pointer, const char *function,
+                        struct block *block) {
     if ((uintptr_t)pointer != unit_address(head)) {
         panic_misuse(function, "pointer into the middle of a block", pointer);
     }
-    return (struct block){.kind = BLOCK_LARGE,
-                          .head = head,
-                          .size = align_up(run_at(head)->size, root.fixed.page_size),
-                          .region = run_at(head)->region};
+    block->kind = BLOCK_LARGE;
+    block->head = head;
+    block->class = 0;
+    block->size = align_up(run_at(head)->size, root.fixed.page_size);
+    block->region = run_at(head)->region;
 }
 
 // False: no run of ours. Mappings may lie in the arena's range, too, where it went on behind them.
@@ -82,45 +87,76 @@ static bool arena_block(const void *pointer, const char *function, struct block 
     }
     uint32_t unit = unit_of((uintptr_t)pointer);
     uint32_t head = unit;
-    enum run_kind kind = run_kind_of(run_load(head));
-    if (kind == RUN_NONE) {
+    uint64_t shape = run_load(head);
+    if (run_kind_of(shape) == RUN_NONE) {
         head = unit - root.fixed.units[unit].back;
-        kind = run_kind_of(run_load(head));
+        shape = run_load(head);
     }
-    if (kind == RUN_SPAN) {
-        *block = small_block(head, pointer, function);
+    if (run_kind_of(shape) == RUN_SPAN) {
+        small_block(head, pointer, function, block);
         return true;
     }
-    if (kind == RUN_LARGE && unit - head < run_length_of(run_load(head))) {
-        *block = large_block(head, pointer, function);
+    if (run_kind_of(shape) == RUN_LARGE && unit - head < run_length_of(shape)) {
+        large_block(head, pointer, function, block);
         return true;
     }
     return false;
 }
 
+// False: it is neither sampled nor a mapping of ours.
+static bool block_apart(const void *pointer, const char *function, struct block *block) {
+    block->head = 0;
+    block->class = 0;
+    block->region = NULL;
+    if (guard_holds(pointer)) {
+        block->kind = BLOCK_GUARDED;
+        block->size = guard_size(pointer, function);
+        return true;
+    }
+    struct mapping mapping;
+    if (!mapping_find(pointer, &mapping)) {
+        return false;
+    }
+    block->kind = BLOCK_MAPPING;
+    block->region = mapping.region;
+    block->size = harden_on() && mapping.region == NULL ? mapping.asked : mapping.size;
+    return true;
+}
+
 struct block block_of(const void *pointer, const char *function) {
+    struct block block;
     if ((uintptr_t)pointer % BLOCK_ALIGN != 0) {
         panic_misuse(function, "unaligned pointer", pointer);
     }
-    struct block block;
-    if (arena_block(pointer, function, &block)) {
-        return block;
+    if (!arena_block(pointer, function, &block) && !block_apart(pointer, function, &block)) {
+        if (harden_on() && fence_was(pointer)) {
+            panic_misuse(function, "double free of", pointer);
+        }
+        panic_misuse(function,
+                     in_arena((uintptr_t)pointer) ? "pointer to memory that is not in use"
+                                                  : "pointer that lucid never gave out",
+                     pointer);
     }
-    if (guard_holds(pointer)) {
-        return (struct block){.kind = BLOCK_GUARDED, .size = guard_size(pointer, function)};
+    return block;
+}
+
+unsigned block_plain_class(const void *pointer) {
+    uintptr_t address = (uintptr_t)pointer;
+    if (address % BLOCK_ALIGN != 0 || !in_arena(address) || root.live.watch != 0) {
+        return 0;
     }
-    struct mapping mapping;
-    if (mapping_find(pointer, &mapping)) {
-        bool fenced = harden_on() && mapping.region == NULL;
-        return (struct block){.kind = BLOCK_MAPPING,
-                              .size = fenced ? mapping.asked : mapping.size,
-                              .region = mapping.region};
+    struct unit unit = root.fixed.units[unit_of(address)];
+    unsigned class = unit.bin / sizeof(struct bin);
+    if (class == 0) {
+        return 0;
     }
-    if (harden_on() && fence_was(pointer)) {
-        panic_misuse(function, "double free of", pointer);
-    }
-    panic_misuse(function,
-                 in_arena((uintptr_t)pointer) ? "pointer to memory that is not in use"
-                                              : "pointer that lucid never gave out",
-                 pointer);
+    uint32_t head = unit_of(address) - unit.back;
+    struct run *span = run_at(head);
+    size_t offset = address - unit_address(head);
+    unsigned index = sizeclass_index(class, offset);
+    bool used = index * sizeclass_size(class) == offset &&
+                index < atomic_load_explicit(&span->carved, memory_order_relaxed) &&
+                !span_is_free(span, index) &&
+                *block_mark((void *)pointer) != free_mark(root.fixed.units);
+    return used ? class : 0;
 }

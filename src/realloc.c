@@ -15,8 +15,8 @@
 #include <string.h>
 
 // A small block stays where it is unless it would waste more than half of itself.
-static bool stays(const struct block *block, size_t size) {
-    return size <= block->size && (size > block->size / 2 || block->size <= 64);
+static bool stays(size_t room, size_t size) {
+    return size <= room && (size > room / 2 || room <= 64);
 }
 
 // Where the block of that size is without a copy; NULL: it takes one. Hardened mode moves blocks
@@ -31,7 +31,7 @@ static void *without_copy(void *pointer, const struct block *block, size_t size)
         return size == block->size ? pointer : NULL;
     }
     if (block->kind == BLOCK_SMALL) {
-        return stays(block, size) ? pointer : NULL;
+        return stays(block->size, size) ? pointer : NULL;
     }
     return large_resize(pointer, block, size);
 }
@@ -75,6 +75,20 @@ static void *resize(void *pointer, size_t size) {
     return moved;
 }
 
+// The common case. NULL: it takes a closer look.
+static void *resize_plain(void *pointer, size_t size) {
+    size_t room = sizeclass_size(block_plain_class(pointer)); // 0: nothing stays in no room
+    if (stays(room, size)) {
+        return pointer;
+    }
+    void *copy = room != 0 && size <= PTRDIFF_MAX ? alloc_fast(size) : NULL;
+    if (copy != NULL) {
+        memcpy(copy, pointer, min_size(room, size));
+        free_fast(pointer, "realloc");
+    }
+    return copy;
+}
+
 EXPORT void *lucid_realloc(void *pointer, size_t size) {
     if (pointer == NULL) {
         return alloc_fast(size);
@@ -83,7 +97,8 @@ EXPORT void *lucid_realloc(void *pointer, size_t size) {
         free_fast(pointer, "realloc");
         return NULL;
     }
-    return resize(pointer, size);
+    void *resized = resize_plain(pointer, size);
+    return likely(resized != NULL) ? resized : resize(pointer, size);
 }
 STANDARD_NAME(void *, realloc, (void *, size_t), lucid_realloc)
 
