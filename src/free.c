@@ -17,7 +17,7 @@
 #include <lucid.h>
 
 static void small_free(void *pointer, unsigned class, const char *function) {
-    struct heap *heap = heap_get();
+    struct heap *heap = heap_for_free();
     *block_mark(pointer) = free_mark(root.fixed.units);
     if (heap != NULL &&
         (heap->bins[class].top < heap->bins[class].end || bin_make_room(heap, class, function))) {

@@ -19,6 +19,11 @@ static _Atomic uint32_t process;
 
 static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec")));
 
+// A thread that begins with a free gives the block back at once. It often is what another thread left
+// to it, and its neighbours were left to others: used again from the bin, all of them would write to
+// the same cache lines from then on.
+static _Thread_local bool freed_before __attribute__((tls_model("initial-exec")));
+
 // The record waits for the next thread.
 static void record_give(struct heap *heap) {
     os_lock(&root.live.heap_lock);
@@ -195,6 +200,14 @@ struct heap *heap_get(void) {
         return NULL;
     }
     return heap;
+}
+
+struct heap *heap_for_free(void) {
+    if (heap_mine() == heap_of_nobody() && !freed_before && !os_single_threaded()) {
+        freed_before = true;
+        return NULL;
+    }
+    return heap_get();
 }
 
 // The thread that comes here first may be one that the child made, while the one that forked has

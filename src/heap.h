@@ -12,6 +12,10 @@
 // there is no memory or because it is past its exit hook. May call back into malloc.
 struct heap *heap_get(void);
 
+// As heap_get, for a thread that frees a small block. NULL too the first time a thread does so that
+// has no heap yet.
+struct heap *heap_for_free(void);
+
 // Gives back what the calling thread has in its bins, which verifies it.
 void heap_verify(void);
 

@@ -1,5 +1,6 @@
 // A thread that only allocates, one that only frees, and a crowd that goes idle: memory must
-// neither pile up with the one that frees nor stay with those that sleep.
+// neither pile up with the one that frees nor stay with those that sleep. Threads that begin with a
+// free must not come to share cache lines by it.
 #include "testing.h"
 
 #include <pthread.h>
@@ -93,8 +94,55 @@ static void crowd_goes_idle(void) {
     }
 }
 
+#define NEIGHBOURS 8u
+#define LINE 64u
+
+// As many programs start a thread: it frees what its starter left to it, then works.
+static void *begins_with_a_free(void *argument) {
+    unsigned char **mine = argument;
+    free(*mine);
+    *mine = malloc(16);
+    REQUIRE(*mine != NULL, "no memory");
+    (void)sem_post(&done);
+    (void)sem_wait(&leave);
+    free(*mine);
+    return NULL;
+}
+
+// Blocks that lay side by side were left to different threads. If each used its own again, they
+// would write to the same cache lines from then on.
+static void neighbours_part(void) {
+    static unsigned char *blocks[NEIGHBOURS];
+    pthread_t threads[NEIGHBOURS];
+    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+        blocks[i] = malloc(16);
+        REQUIRE(blocks[i] != NULL, "no memory");
+    }
+    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+        REQUIRE(pthread_create(&threads[i], NULL, begins_with_a_free, &blocks[i]) == 0, "thread");
+    }
+    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+        (void)sem_wait(&done);
+    }
+    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            uintptr_t apart = (uintptr_t)blocks[i] ^ (uintptr_t)blocks[j];
+            REQUIRE(apart >= LINE, "%p and %p share a cache line", blocks[i], blocks[j]);
+        }
+    }
+    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+        (void)sem_post(&leave);
+    }
+    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+}
+
 int main(void) {
     produce_and_consume();
     crowd_goes_idle();
+    for (unsigned wave = 0; wave < 3; wave++) {
+        neighbours_part();
+    }
     return 0;
 }
