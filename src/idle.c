@@ -34,8 +34,9 @@ READS_RACILY static uint32_t top_slot(const struct heap *heap, unsigned class) {
     return (uint32_t)((top - (uintptr_t)heap->slots[class]) / sizeof(void *));
 }
 
+// After all that was stored before, so that the child of a fork in between finds things in order.
 static void set_slot(struct heap *heap, unsigned class, uint32_t slot, void *block) {
-    *(void *volatile *)&heap->slots[class][slot] = block;
+    __atomic_store_n(&heap->slots[class][slot], block, __ATOMIC_RELEASE);
 }
 
 // ---- the thread comes back ----------------------------------------------------------------------
@@ -134,24 +135,32 @@ static bool make_fences(struct heap *heap) {
     return heap->fences != NULL;
 }
 
+static void fence_bin(struct heap *heap, unsigned class) {
+    struct fence *fence = &fences(heap)[class];
+    uint32_t top = heap->slots[class] != NULL ? top_slot(heap, class) : 0;
+    // A bin whose thread was about to write its end at the same moment is left alone.
+    if (top < 3 || *(void **volatile *)&heap->bins[class].end != NULL) {
+        return;
+    }
+    fence->upper = heap->slots[class][top - 1];
+    fence->lower = heap->slots[class][top - 2];
+    __atomic_store_n(&fence->slot, top - 1, __ATOMIC_RELEASE);
+    set_slot(heap, class, top - 1, NULL);
+    set_slot(heap, class, top - 2, NULL);
+}
+
 // pre: ASKED for long enough, the lock is held, the thread is on no slow path.
+// The child of a fork in between must know of every block that is kept aside: the stage comes before
+// the fences, and each fence before the slots that it empties.
 static void fence_off(struct heap *heap) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        struct fence *fence = &fences(heap)[class];
-        fence->slot = 0;
-        uint32_t top = heap->slots[class] != NULL ? top_slot(heap, class) : 0;
-        // A bin whose thread was about to write its end at the same moment is left alone.
-        if (top < 3 || *(void **volatile *)&heap->bins[class].end != NULL) {
-            continue;
-        }
-        fence->slot = top - 1;
-        fence->upper = heap->slots[class][top - 1];
-        fence->lower = heap->slots[class][top - 2];
-        set_slot(heap, class, top - 1, NULL);
-        set_slot(heap, class, top - 2, NULL);
+        fences(heap)[class].slot = 0;
+    }
+    atomic_store_explicit(&heap->idle, IDLE_FENCED, memory_order_release);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        fence_bin(heap, class);
     }
     heap->idle_since = now_ms();
-    atomic_store_explicit(&heap->idle, IDLE_FENCED, memory_order_release);
 }
 
 // The child of a fork in between must not find a block both here and free: it loses this batch.

@@ -1,0 +1,172 @@
+// What the helper does to the bins of an idle thread, looked at after each of its instructions: a fork
+// may come at any of them, and its child must find every block that nobody else has.
+#include "idle.h"
+
+#include "bin.h"
+#include "heap.h"
+#include "helper.h"
+#include "init.h"
+#include "invariants.h"
+#include "root.h"
+#include "span.h"
+#include "testing.h"
+#include "unit.h"
+
+#include <lucid.h>
+#include <signal.h>
+#include <time.h>
+#include <ucontext.h>
+
+#define BLOCKS 100u // of each size; each fourth stays in use, so that no span ends
+#define BATCH 64u   // blocks on their way to a span: the child of a fork loses them
+
+static const size_t sizes[] = {48, 96, 160, 256, 304, 512, 720, 1008};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+static void *cached[SIZES * BLOCKS]; // what was in the bins before anything was done to them
+static unsigned whole;
+
+// The child of a fork at this instant: its heap, with its bins and what is kept aside.
+static struct heap child;
+static void *child_slots[CLASS_COUNT][BLOCKS * 2];
+static char child_fences[CLASS_COUNT * 24];
+
+static unsigned children;
+static unsigned most_lost; // blocks that a child found nowhere
+static unsigned twice;     // blocks that a child found in a bin and free in a span
+
+static bool is_free(const void *block) {
+    uint32_t unit = unit_of((uintptr_t)block);
+    uint32_t head = unit - root.fixed.units[unit].back;
+    size_t offset = (uintptr_t)block - unit_address(head);
+    return span_is_free(run_at(head), sizeclass_index(run_at(head)->class, offset));
+}
+
+static void copy_heap(const struct heap *heap) {
+    child = *heap;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        if (heap->slots[class] != NULL) {
+            memcpy(child_slots[class], heap->slots[class],
+                   (heap->capacity[class] + 1u) * sizeof(void *));
+            child.slots[class] = child_slots[class];
+            child.bins[class].top =
+                child_slots[class] + (heap->bins[class].top - heap->slots[class]);
+        }
+    }
+    if (heap->fences != NULL) {
+        memcpy(child_fences, heap->fences, sizeof(child_fences));
+        child.fences = child_fences;
+    }
+}
+
+static void fork_here(void) {
+    copy_heap(heap_self);
+    idle_after_fork(&child);
+    unsigned found = 0;
+    unsigned both = 0;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        for (unsigned i = 0; i < bin_count(&child, class); i++) {
+            found++;
+            both += is_free(child.slots[class][1 + i]);
+        }
+    }
+    for (unsigned i = 0; i < whole; i++) {
+        found += is_free(cached[i]);
+    }
+    unsigned lost = whole + both - found;
+    most_lost = lost > most_lost ? lost : most_lost;
+    twice += both;
+    children++;
+}
+
+// ---- the processor's single steps ---------------------------------------------------------------
+
+static volatile bool tracing;
+
+static void on_trap(int number, siginfo_t *info, void *context) {
+    (void)number, (void)info, (void)context;
+#if defined(__x86_64__)
+    greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
+    const greg_t trap = 0x100;
+    if (tracing) {
+        *flags |= trap;
+        fork_here();
+    } else {
+        *flags &= ~trap;
+    }
+#endif
+}
+
+static void traced_look(void) {
+    bool taken = false;
+    tracing = true;
+    (void)raise(SIGTRAP);
+    (void)idle_look(0, &taken);
+    tracing = false;
+}
+
+static int begin(void **state) {
+    (void)state;
+    const struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+    if (!init_ready() || sigaction(SIGTRAP, &action, NULL) != 0) {
+        return -1;
+    }
+    helper_pause(); // this test does its work
+    return 0;
+}
+
+// ---- a thread falls asleep ----------------------------------------------------------------------
+
+static void fill_bins(void) {
+    static void *blocks[SIZES][BLOCKS];
+    for (unsigned i = 0; i < SIZES * BLOCKS; i++) {
+        blocks[i / BLOCKS][i % BLOCKS] = lucid_malloc(sizes[i / BLOCKS]);
+        assert_non_null(blocks[i / BLOCKS][i % BLOCKS]);
+    }
+    for (unsigned i = 0; i < SIZES * BLOCKS; i++) {
+        if (i % 4 != 0) {
+            lucid_free(blocks[i / BLOCKS][i % BLOCKS]);
+        }
+    }
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        unsigned count = bin_count(heap_self, class);
+        memcpy(cached + whole, heap_self->slots[class] + 1, count * sizeof(void *));
+        whole += count;
+    }
+}
+
+// One step of the helper, once its time has come.
+static void next_stage(enum idle_stage stage) {
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 5000000};
+    for (unsigned i = 0; atomic_load(&heap_self->idle) != stage; i++) {
+        assert_true(i < 10000);
+        (void)nanosleep(&pause, NULL);
+        traced_look();
+    }
+}
+
+static void a_fork_at_each_instruction(void **state) {
+    (void)state;
+    fill_bins();
+    assert_true(whole > 0);
+    traced_look();
+    if (children < 100 || UNDER_TSAN) {
+        skip(); // no single steps here
+    }
+    next_stage(IDLE_ASKED);
+    next_stage(IDLE_FENCED);
+    assert_int_equal(most_lost, 0);
+    assert_int_equal(twice, 0);
+    next_stage(IDLE_TAKEN);
+    assert_true(most_lost <= BATCH);
+    assert_int_equal(twice, 0);
+    lucid_free(lucid_malloc(sizes[0])); // the thread is back
+    invariants_check(false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fork_at_each_instruction),
+    };
+    return cmocka_run_group_tests(tests, begin, NULL);
+}
