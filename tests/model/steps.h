@@ -12,16 +12,34 @@
 // The calling thread is about to read or write *object; `where` says in what function.
 void model_step(const volatile void *object, const char *where);
 
+// It does so now, with this memory_order (orders.h, whose numbers these are).
+enum { MODEL_LOADS, MODEL_STORES, MODEL_EXCHANGES };
+void model_order(const volatile void *object, int kind, int order);
+
 // The value without the _Atomic that clang keeps in the type of what was read.
 #define plain(value) ((value) + 0)
 
 #define STEP(object) model_step((object), __func__)
-#define CHANGE(object, operation)                  \
-    __extension__({                                \
-        STEP(object);                              \
-        __auto_type old_ = plain(*(object));       \
-        *(object) = (__typeof__(old_))(operation); \
-        old_;                                      \
+#define LOAD(object, order)                               \
+    __extension__({                                       \
+        STEP(object);                                     \
+        model_order((object), MODEL_LOADS, (int)(order)); \
+        plain(*(object));                                 \
+    })
+#define STORE(object, value, order)                        \
+    __extension__({                                        \
+        STEP(object);                                      \
+        model_order((object), MODEL_STORES, (int)(order)); \
+        *(object) = (value);                               \
+        (void)0;                                           \
+    })
+#define CHANGE(object, operation, order)                      \
+    __extension__({                                           \
+        STEP(object);                                         \
+        model_order((object), MODEL_EXCHANGES, (int)(order)); \
+        __auto_type old_ = plain(*(object));                  \
+        *(object) = (__typeof__(old_))(operation);            \
+        old_;                                                 \
     })
 
 #undef atomic_load
@@ -36,21 +54,23 @@ void model_step(const volatile void *object, const char *where);
 #undef atomic_fetch_and_explicit
 #undef atomic_compare_exchange_weak_explicit
 
-#define atomic_load(object) (STEP(object), *(object))
-#define atomic_load_explicit(object, order) (STEP(object), *(object))
-#define atomic_store(object, value) (STEP(object), (void)(*(object) = (value)))
-#define atomic_store_explicit(object, value, order) (STEP(object), (void)(*(object) = (value)))
-#define atomic_exchange_explicit(object, value, order) CHANGE(object, (value))
-#define atomic_fetch_add_explicit(object, value, order) CHANGE(object, old_ + (value))
-#define atomic_fetch_sub_explicit(object, value, order) CHANGE(object, old_ - (value))
-#define atomic_fetch_or(object, value) CHANGE(object, old_ | (value))
-#define atomic_fetch_or_explicit(object, value, order) CHANGE(object, old_ | (value))
-#define atomic_fetch_and_explicit(object, value, order) CHANGE(object, old_ &(value))
+#define atomic_load(object) LOAD(object, memory_order_seq_cst)
+#define atomic_load_explicit(object, order) LOAD(object, order)
+#define atomic_store(object, value) STORE(object, value, memory_order_seq_cst)
+#define atomic_store_explicit(object, value, order) STORE(object, value, order)
+#define atomic_exchange_explicit(object, value, order) CHANGE(object, (value), order)
+#define atomic_fetch_add_explicit(object, value, order) CHANGE(object, old_ + (value), order)
+#define atomic_fetch_sub_explicit(object, value, order) CHANGE(object, old_ - (value), order)
+#define atomic_fetch_or(object, value) CHANGE(object, old_ | (value), memory_order_seq_cst)
+#define atomic_fetch_or_explicit(object, value, order) CHANGE(object, old_ | (value), order)
+#define atomic_fetch_and_explicit(object, value, order) CHANGE(object, old_ &(value), order)
 #define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \
     __extension__({                                                                      \
         STEP(object);                                                                    \
         __auto_type seen_ = plain(*(object));                                            \
         bool equal_ = seen_ == *(expected);                                              \
+        model_order((object), equal_ ? MODEL_EXCHANGES : MODEL_LOADS,                    \
+                    (int)(equal_ ? (success) : (failure)));                              \
         if (equal_) {                                                                    \
             *(object) = (value);                                                         \
         } else {                                                                         \
@@ -59,9 +79,9 @@ void model_step(const volatile void *object, const char *where);
         equal_;                                                                          \
     })
 
-#define __atomic_load_n(object, order) (STEP(object), *(object))
-#define __atomic_store_n(object, value, order) (STEP(object), (void)(*(object) = (value)))
-#define __atomic_fetch_add(object, value, order) CHANGE(object, old_ + (value))
-#define __atomic_fetch_sub(object, value, order) CHANGE(object, old_ - (value))
+#define __atomic_load_n(object, order) LOAD(object, order)
+#define __atomic_store_n(object, value, order) STORE(object, value, order)
+#define __atomic_fetch_add(object, value, order) CHANGE(object, old_ + (value), order)
+#define __atomic_fetch_sub(object, value, order) CHANGE(object, old_ - (value), order)
 
 #endif

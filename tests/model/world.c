@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "event.h"
+#include "orders.h"
 #include "os/os.h"
 #include "panic.h"
 #include "root.h"
@@ -35,17 +36,25 @@ static struct world {
 
 static struct run runs[WORLD_UNITS] __attribute__((aligned(64)));
 
+static bool orders_matter;
+
 const struct memory *world_memory(void) {
     static struct memory memory[] = {
-        {&world, sizeof(world)}, {runs, sizeof(runs)}, {NULL, 16}, {NULL, 0}};
+        {&world, sizeof(world)}, {runs, sizeof(runs)}, {NULL, 16}, {NULL, 0}, {NULL, 0}};
     memory[2] = (struct memory){&root.live.lists[1], sizeof(struct class_list) * CLASSES};
+    memory[3] = orders_matter ? orders_memory() : memory[4];
     return memory;
+}
+
+void world_look_at_orders(void) {
+    orders_matter = true;
 }
 
 void world_reset(unsigned blocks) {
     memset(&root, 0, sizeof(root));
     memset(&world, 0, sizeof(world));
     memset(runs, 0, sizeof(runs));
+    orders_reset();
     root.fixed.base = (uintptr_t)1 << 32; // no memory is there: nobody touches blocks here
     root.fixed.units = world.units;
     root.fixed.runs = runs;
@@ -72,6 +81,16 @@ void model_step(const volatile void *object, const char *where) {
         !world.looking[explore_thread()]) {
         explore_broken("a span that is gone is still used");
     }
+    if (orders_matter && explore_in_thread() && offset < sizeof(runs) &&
+        !world.looking[explore_thread()]) {
+        orders_use_span((unsigned)(offset / sizeof(runs[0])));
+    }
+}
+
+void model_order(const volatile void *object, int kind, int order) {
+    if (orders_matter) {
+        orders_operate(object, (enum orders_kind)kind, order);
+    }
 }
 
 uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero) {
@@ -82,6 +101,10 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
             world.live[head] = 1;
             world.units[head] = (struct unit){.bin = 0, .back = 0};
             runs[head].shape = run_shape(kind, 1);
+            if (orders_matter) {
+                orders_in_arena();
+                orders_make_span(head);
+            }
             return head;
         }
     }
@@ -98,6 +121,10 @@ void arena_give(uint32_t head, uint32_t dirty) {
     }
     if (!world.live[head] || world.kept[head]) {
         explore_broken("a span is destroyed twice, or while it is held by another");
+    }
+    if (orders_matter) {
+        orders_end_span(head);
+        orders_in_arena();
     }
     memset(&runs[head], 0, sizeof(runs[head]));
     world.units[head] = (struct unit){.bin = 0, .back = 0};
@@ -131,12 +158,14 @@ static void judge_list(unsigned class) {
 
 void os_lock(_Atomic uint32_t *lock) {
     explore_wait((const volatile uint32_t *)lock, __func__);
+    model_order(lock, ORDERS_EXCHANGE, memory_order_acquire);
     *lock = 1;
 }
 
 void os_unlock(_Atomic uint32_t *lock) {
     explore_step(__func__);
     judge_list(lock == &root.live.lists[1].lock ? 1 : 2);
+    model_order(lock, ORDERS_EXCHANGE, memory_order_release);
     *lock = 0;
 }
 
@@ -172,21 +201,31 @@ _Noreturn void panic_broken(const char *what, uint64_t number) {
 
 // ---- the record -----------------------------------------------------------------------------------
 
+static unsigned index_of(const void *block) {
+    return (unsigned)(((uintptr_t)block - unit_address(unit_of((uintptr_t)block))) / SIZE);
+}
+
 static uint32_t *owner_of(const void *block) {
-    uint32_t unit = unit_of((uintptr_t)block);
-    return &world.out[unit][((uintptr_t)block - unit_address(unit)) / SIZE];
+    return &world.out[unit_of((uintptr_t)block)][index_of(block)];
+}
+
+// The program's last access before it gives the block back, or the first after it got it.
+static void use_block(const void *block) {
+    if (orders_matter) {
+        orders_use_block(unit_of((uintptr_t)block), index_of(block));
+    }
 }
 
 static void handed_out(const void *block) {
     uint32_t unit = unit_of((uintptr_t)block);
-    if (unit >= WORLD_UNITS || !world.live[unit] ||
-        ((uintptr_t)block - unit_address(unit)) / SIZE >= BLOCKS) {
+    if (unit >= WORLD_UNITS || !world.live[unit] || index_of(block) >= BLOCKS) {
         explore_broken("a block is handed out that is none");
     }
     if (*owner_of(block)) {
         explore_broken("a block is handed out twice");
     }
     *owner_of(block) = 1;
+    use_block(block);
 }
 
 uint32_t world_acquire(unsigned class) {
@@ -216,6 +255,7 @@ void *world_take_one(unsigned class) {
 
 void world_give(unsigned class, void *const *blocks, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
+        use_block(blocks[i]);
         *owner_of(blocks[i]) = 0;
     }
     (void)span_give_all(class, blocks, count, "free");

@@ -13,6 +13,9 @@
 // Everything back to the beginning; spans have `blocks` blocks from now on.
 void world_reset(unsigned blocks);
 
+// From now on who knows of which access is part of every state, and judged (orders.h).
+void world_look_at_orders(void);
+
 // The memory that is part of every state.
 const struct memory *world_memory(void);
 
