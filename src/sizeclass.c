@@ -34,14 +34,8 @@ unsigned sizeclass_aligned(size_t n, size_t alignment) {
     if (alignment > UNIT_SIZE) {
         return 0; // spans are aligned to units only
     }
+    // Classes lie a power of two apart. Where that is less than the alignment, the rounded size is one
+    // of a class; elsewhere every class is a multiple of the alignment.
     size_t rounded = align_up(n == 0 ? 1 : n, alignment);
-    if (rounded > SMALL_MAX) {
-        return 0;
-    }
-    for (unsigned class = sizeclass_of(rounded); class < CLASS_COUNT; class ++) {
-        if (is_aligned(sizeclass_table[class].size, alignment)) {
-            return class;
-        }
-    }
-    return 0;
+    return rounded <= SMALL_MAX ? sizeclass_of(rounded) : 0;
 }

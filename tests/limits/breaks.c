@@ -152,8 +152,10 @@ int main(int count, char **values) {
     for (unsigned round = 0; round < 64; round++) {
         for (unsigned i = 0; i < 200; i++) {
             size_t size = 1 + test_random(&state) % 60000;
+            errno = 1789;
             kept[round][i] = i % 3 == 0 ? calloc(1, size) : malloc(size);
             REQUIRE(kept[round][i] != NULL, "round %u: no %zu bytes", round, size);
+            REQUIRE(errno == 1789, "round %u: the break's errno %d shows", round, errno);
             REQUIRE(i % 3 != 0 || test_zero(kept[round][i], size), "calloc of %zu is zero", size);
             test_fill(kept[round][i], malloc_usable_size(kept[round][i]));
         }

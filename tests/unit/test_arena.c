@@ -141,6 +141,35 @@ static void order_of_reuse(void **state) {
     arena_check();
 }
 
+// A run that is divided: each part counts its own dirty units.
+static void dirty_of_the_parts(void **state) {
+    (void)state;
+    while (root.live.pool.free_units > 0) {
+        assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
+    }
+    // Three dirty units, then five clean ones, then a used one: nothing else is free.
+    uint32_t front;
+    uint32_t back;
+    do {
+        front = arena_take(3, 1, RUN_LARGE, false);
+        back = arena_take(5, 1, RUN_LARGE, false);
+    } while (back != front + 3 || arena_take(1, 1, RUN_LARGE, false) != back + 5);
+    assert_true(arena_free_large(back));
+    (void)release_dirty(0, 0);
+    assert_true(arena_free_large(front));
+    assert_int_equal(root.live.pool.dirty_units, 3);
+    uint64_t taken = atomic_load(&root.live.allowance.taken);
+    assert_int_equal(arena_take(2, 1, RUN_LARGE, false), front);
+    assert_int_equal(run_at(front)->dirty, 2);
+    assert_int_equal(root.live.pool.dirty_units, 1);
+    assert_int_equal(arena_take(4, 1, RUN_LARGE, false), front + 2);
+    assert_int_equal(run_at(front + 2)->dirty, 1);
+    assert_int_equal(root.live.pool.dirty_units, 0);
+    // Dirty units were taken from the system before, clean ones are now.
+    assert_int_equal(atomic_load(&root.live.allowance.taken), taken + 3 * UNIT_SIZE);
+    arena_check();
+}
+
 // What the kernel refuses to take back stays dirty, and calloc clears it.
 static void purge_refused(void **state) {
     (void)state;
@@ -166,6 +195,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations),
         cmocka_unit_test(order_of_reuse),
+        cmocka_unit_test(dirty_of_the_parts),
         cmocka_unit_test(purge_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,10 +7,19 @@
 #include "testing.h"
 #include "unit.h"
 
-static uint32_t take(uint32_t units) {
+#include <sys/wait.h>
+
+static uint32_t take_untouched(uint32_t units) {
     uint32_t head = arena_take(units, 1, RUN_LARGE, false);
     if (head != 0) {
         run_at(head)->size = (uint64_t)units << UNIT_SHIFT;
+    }
+    return head;
+}
+
+static uint32_t take(uint32_t units) {
+    uint32_t head = take_untouched(units);
+    if (head != 0) {
         memset((void *)unit_address(head), 0x5a, (size_t)units << UNIT_SHIFT);
     }
     return head;
@@ -58,6 +67,41 @@ static void steps_over_foreign_memory(void **state) {
         }
         invariants_check(false);
     }
+}
+
+// In a child of its own, because the page that the break gives up is gone for good: it is the last
+// of a used run, and nobody touches it. 0: all is well.
+static int lower_the_break(void) {
+    do {
+        if (take_untouched(units_to_limit() + 1) == 0) {
+            return 1;
+        }
+    } while ((uintptr_t)sbrk(0) != root.live.break_end ||
+             unit_address((uint32_t)root.live.limit) != root.live.break_end);
+    if (units_to_limit() > 0 && take_untouched(units_to_limit()) == 0) {
+        return 2;
+    }
+    if (sbrk(-(intptr_t)root.fixed.page_size) == (void *)-1) {
+        return 3;
+    }
+    void *lowered = sbrk(0);
+    if (take(units_to_limit() + root.live.pool.free_units + 5) == 0) {
+        return 4;
+    }
+    invariants_check(false);
+    return sbrk(0) == lowered ? 0 : 5;
+}
+
+// Somebody lowers the break into the arena. From then on it is not ours to move.
+static void lowered_break_is_left_alone(void **state) {
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(lower_the_break());
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static void needs_injection(void) {
@@ -125,9 +169,13 @@ static void records_cannot_be_opened(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_the_break),   cmocka_unit_test(steps_over_foreign_memory),
-        cmocka_unit_test(break_fails_once),    cmocka_unit_test(nothing_left),
-        cmocka_unit_test(goes_on_in_mappings), cmocka_unit_test(records_cannot_be_opened),
+        cmocka_unit_test(follows_the_break),
+        cmocka_unit_test(steps_over_foreign_memory),
+        cmocka_unit_test(lowered_break_is_left_alone),
+        cmocka_unit_test(break_fails_once),
+        cmocka_unit_test(nothing_left),
+        cmocka_unit_test(goes_on_in_mappings),
+        cmocka_unit_test(records_cannot_be_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,10 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 
 #define THREADS 6
 #define ROUNDS 20000u
@@ -54,6 +56,51 @@ static void try_lock(void **state) {
     assert_false(os_try_lock(&word));
     os_unlock(&word);
     assert_int_equal(word, 0);
+}
+
+// As the kernel shows it: S sleeps. 0: the thread is gone.
+static char state_of_thread(int tid) {
+    char path[64];
+    char text[256] = {0};
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+    FILE *file = fopen(path, "r");
+    size_t length = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    const char *end = length > 0 ? strrchr(text, ')') : NULL;
+    return end != NULL && end[1] == ' ' ? end[2] : 0;
+}
+
+static struct {
+    _Atomic uint32_t lock;
+    _Atomic int tid;
+    atomic_bool woken;
+} sleeper;
+
+// Waits as os_lock does, but without its limit of time: only being woken ends this.
+static void *sleep_on_lock(void *argument) {
+    atomic_store(&sleeper.tid, (int)syscall(SYS_gettid));
+    while (syscall(SYS_futex, &sleeper.lock, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0) != 0) {
+    }
+    atomic_store(&sleeper.woken, true);
+    return argument;
+}
+
+static void unlock_wakes(void **state) {
+    (void)state;
+    pthread_t thread;
+    uint64_t end = os_now_ms() + 60000;
+    assert_int_equal(pthread_create(&thread, NULL, sleep_on_lock, NULL), 0);
+    while (!atomic_load(&sleeper.woken)) {
+        atomic_store(&sleeper.lock, 2); // held, and somebody sleeps
+        while (!atomic_load(&sleeper.woken) && state_of_thread(atomic_load(&sleeper.tid)) != 'S') {
+            (void)sched_yield();
+        }
+        os_unlock(&sleeper.lock);
+        assert_true(os_now_ms() < end);
+    }
+    (void)pthread_join(thread, NULL);
 }
 
 static void memory_calls(void **state) {
@@ -138,9 +185,9 @@ static void knows_the_process(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(locks_exclude),     cmocka_unit_test(try_lock),
-        cmocka_unit_test(memory_calls),      cmocka_unit_test(faults),
-        cmocka_unit_test(knows_the_process),
+        cmocka_unit_test(locks_exclude), cmocka_unit_test(try_lock),
+        cmocka_unit_test(unlock_wakes),  cmocka_unit_test(memory_calls),
+        cmocka_unit_test(faults),        cmocka_unit_test(knows_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
