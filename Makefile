@@ -6,6 +6,7 @@
 #   make bench            the benchmarks; make bench-quick is the short form
 #   make portability      build and test for musl, aarch64, clang and other page sizes
 #   make soak MINUTES=n   real programs and the stress tests at work for n minutes
+#   make coverage         the lines of src/ and tools/ that the tests reach; fails below 90%
 #   make mutate           seeds bugs one at a time; the tests must notice each
 #   make install          PREFIX=/usr/local  DESTDIR=
 #   make format           rewrite the sources in the house style
@@ -23,7 +24,7 @@ OPTIONS ?=
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all configure demo check portability bench bench-quick soak mutate install clean format
+.PHONY: all configure demo check portability bench bench-quick soak coverage mutate install clean format
 
 all: configure
 	@$(CMAKE) --build $(BUILD) --parallel $(JOBS)
@@ -54,6 +55,10 @@ bench-quick: all
 
 soak: all
 	@scripts/soak $(BUILD) $(MINUTES)
+
+coverage:
+	@scripts/bootstrap build demo check coverage
+	@scripts/coverage
 
 mutate:
 	@scripts/mutate

@@ -41,8 +41,25 @@ if(LUCID_SANITIZE)
     target_link_options(lucid_flags INTERFACE ${sanitize})
 endif()
 
+# `lucid_counted` is linked by what scripts/coverage reports on: the allocator and the command, not
+# the tests. The counters lie in a shared mapping of the file that LLVM_PROFILE_FILE names, so that
+# a process that aborts, is killed or ends by _exit loses none, and an end costs nothing.
+add_library(lucid_counted INTERFACE)
+if(LUCID_COVERAGE)
+    if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+        message(FATAL_ERROR "LUCID_COVERAGE needs clang: add -DCMAKE_C_COMPILER=clang.")
+    endif()
+    target_compile_options(lucid_counted INTERFACE
+        -fprofile-instr-generate
+        -fcoverage-mapping
+        -fprofile-update=atomic
+        "SHELL:-mllvm -runtime-counter-relocation"
+    )
+    target_link_options(lucid_counted INTERFACE -fprofile-instr-generate)
+endif()
+
 add_library(lucid_library_flags INTERFACE)
-target_link_libraries(lucid_library_flags INTERFACE lucid_flags)
+target_link_libraries(lucid_library_flags INTERFACE lucid_flags lucid_counted)
 target_compile_options(lucid_library_flags INTERFACE
     -fvisibility=hidden
     -fPIC

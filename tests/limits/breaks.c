@@ -10,7 +10,7 @@
 #include <sys/personality.h>
 #include <sys/syscall.h>
 
-static const char *mode;
+static const char *mode = ""; // plain before main, where others may allocate already
 static unsigned calls;
 static unsigned moves;
 
