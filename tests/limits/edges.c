@@ -4,9 +4,13 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 extern void *aligned_alloc(size_t alignment, size_t size);
 extern void free_sized(void *block, size_t size);
+extern void *_Znwm(size_t size);
+extern void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
 
 #define TOO_LARGE ((size_t)PTRDIFF_MAX + 1)
 
@@ -231,7 +235,33 @@ static void zeros(void) {
     }
 }
 
+static const char cannot_throw[] =
+    " lucid: operator new: no memory, and no C++ library to throw bad_alloc; bytes 0x";
+
+// This is no C++ program: nobody can throw bad_alloc here, and operator new must not return null.
+static void operator_new_ends(bool aligned) {
+    int ends[2];
+    char text[300] = {0};
+    int status = 0;
+    REQUIRE(pipe(ends) == 0, "a pipe");
+    pid_t pid = fork();
+    REQUIRE(pid >= 0, "fork");
+    if (pid == 0) {
+        (void)dup2(ends[1], STDERR_FILENO);
+        void *block = aligned ? _ZnwmSt11align_val_t(TOO_LARGE, 64) : _Znwm(TOO_LARGE);
+        _exit(block != NULL);
+    }
+    (void)close(ends[1]);
+    REQUIRE(waitpid(pid, &status, 0) == pid, "the child"); // its one line fits into the pipe
+    REQUIRE(read(ends[0], text, sizeof(text) - 1) > 0 && strstr(text, cannot_throw) != NULL,
+            "the report is \"%s\"", text);
+    REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", (unsigned)status);
+    (void)close(ends[0]);
+}
+
 int main(void) {
+    operator_new_ends(false);
+    operator_new_ends(true);
     too_large();
     overflow();
     zero_sizes();
