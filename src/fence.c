@@ -125,13 +125,13 @@ static bool keep(const struct mapping *mapping, struct mapping *oldest) {
     if (kept.blocks == NULL) {
         kept.blocks = meta_take_for_good(KEPT_MAX * sizeof(kept.blocks[0]));
     }
-    bool room = kept.blocks != NULL && kept.count < KEPT_MAX &&
-                kept.bytes + mapping->length <= KEPT_BYTES_MAX;
+    bool ready = kept.blocks != NULL;
+    bool room = ready && kept.count < KEPT_MAX && kept.bytes + mapping->length <= KEPT_BYTES_MAX;
     if (room) {
         kept.blocks[kept.count++] = *mapping;
         kept.bytes += mapping->length;
     } else {
-        *oldest = kept.count > 0 ? forget_oldest() : *mapping;
+        *oldest = ready && kept.count > 0 ? forget_oldest() : *mapping;
     }
     os_unlock(&kept.lock);
     return room;
