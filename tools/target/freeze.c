@@ -1,5 +1,6 @@
 // --freeze: all threads of a living target are stopped with ptrace while its tables are copied.
 // A thread is interrupted without a signal, and if the tool dies the kernel lets all of them run.
+#include "processor.h"
 #include "target.h"
 
 #include "util/human.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 
 struct freezer {
@@ -79,14 +79,12 @@ static void read_registers(struct target *target) {
     target_list_threads(target);
     for (size_t i = 0; i < target->thread_count; i++) {
         struct target_thread *thread = &target->threads[i];
-#ifdef __x86_64__
-        struct user_regs_struct registers;
-        if (ptrace(PTRACE_GETREGS, thread->tid, NULL, &registers) == 0) {
+        struct processor_state state;
+        if (processor_read(thread->tid, &state)) {
             thread->has_registers = true;
-            thread->pc = registers.rip;
-            thread->sp = registers.rsp;
+            thread->pc = state.pc;
+            thread->sp = state.sp;
         }
-#endif
     }
 }
 

@@ -6,59 +6,23 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-// ---- the processor: how to stop at an instruction and what a call looks like ----------------------
-
-#ifdef __x86_64__
-#define TRAP_MASK 0xffL
-#define TRAP_CODE 0xccL
-#define TRAP_LENGTH 1u // the program counter stands behind the trap when it has been met
-
-static bool read_registers(pid_t tid, struct user_regs_struct *registers) {
-    return ptrace(PTRACE_GETREGS, tid, NULL, registers) == 0;
-}
-
 static uint64_t pc_of(pid_t tid) {
-    struct user_regs_struct registers;
-    return read_registers(tid, &registers) ? registers.rip : 0;
-}
-
-static bool set_pc(pid_t tid, uint64_t pc) {
-    struct user_regs_struct registers;
-    if (!read_registers(tid, &registers)) {
-        return false;
-    }
-    registers.rip = pc;
-    return ptrace(PTRACE_SETREGS, tid, NULL, &registers) == 0;
+    struct processor_state state;
+    return processor_read(tid, &state) ? state.pc : 0;
 }
 
 // Did the thread end itself alone (pthread_exit), rather than the process?
 static bool ends_alone(pid_t tid) {
-    struct user_regs_struct registers;
-    return read_registers(tid, &registers) && registers.orig_rax == SYS_exit;
+    struct processor_state state;
+    return processor_read(tid, &state) && state.call == SYS_exit;
 }
 
-bool trace_registers(const struct trace *trace, struct trace_call *call) {
-    struct user_regs_struct registers;
-    if (!read_registers(trace->stopped, &registers)) {
-        return false;
-    }
-    errno = 0;
-    *call = (struct trace_call){
-        .pc = registers.rip,
-        .sp = registers.rsp,
-        .argument = {registers.rdi, registers.rsi},
-        .result = registers.rax,
-        .return_to = (uint64_t)ptrace(PTRACE_PEEKDATA, trace->stopped, registers.rsp, NULL),
-    };
-    return errno == 0;
+bool trace_registers(const struct trace *trace, struct processor_state *state) {
+    return processor_read(trace->stopped, state);
 }
-#else
-#error "stopping at a function is written for x86-64; add this machine's trap instruction here"
-#endif
 
 // ---- points -------------------------------------------------------------------------------------
 
@@ -181,7 +145,7 @@ static bool kernel_event(struct trace *trace, pid_t tid, int event) {
 static bool signal_stop(struct trace *trace, pid_t tid, int signal, int *index) {
     if (signal == SIGTRAP) {
         int point = point_at(trace, pc_of(tid) - TRAP_LENGTH);
-        if (point >= 0 && set_pc(tid, trace->points[point].address)) {
+        if (point >= 0 && processor_set_pc(tid, trace->points[point].address)) {
             trace->stopped = tid;
             *index = point;
             return true;

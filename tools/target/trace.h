@@ -3,9 +3,7 @@
 #ifndef LUCID_TARGET_TRACE_H
 #define LUCID_TARGET_TRACE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/types.h>
+#include "processor.h"
 
 #define TRACE_POINTS 8u
 
@@ -30,15 +28,6 @@ enum trace_event {
     TRACE_FAILED // ptrace refused; errno
 };
 
-// What a stopped thread's registers say of the call it is in.
-struct trace_call {
-    uint64_t pc;
-    uint64_t sp;
-    uint64_t argument[2];
-    uint64_t result;
-    uint64_t return_to; // valid at the first instruction of a function
-};
-
 // The caller has forked a child that does trace_accept() and then exec. Waits for the exec.
 bool trace_begin(struct trace *trace, pid_t child);
 void trace_accept(void);
@@ -49,7 +38,7 @@ void trace_remove_point(struct trace *trace, int index);
 
 // Lets the program run; `index` is set to the point that was met.
 enum trace_event trace_run(struct trace *trace, int *index);
-bool trace_registers(const struct trace *trace, struct trace_call *call);
+bool trace_registers(const struct trace *trace, struct processor_state *state);
 
 // Takes all points away, lets the program run to its end and returns its wait status.
 int trace_finish(struct trace *trace);

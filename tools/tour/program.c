@@ -70,9 +70,9 @@ static bool show(struct watch *watch, const char *name, const char *title, uint6
 }
 
 // Runs to the end of the call the program is in; returns what it returned.
-static bool finish_call(struct watch *watch, const struct trace_call *call, uint64_t *result) {
+static bool finish_call(struct watch *watch, const struct processor_state *call, uint64_t *result) {
     struct trace *trace = &watch->launch.trace;
-    struct trace_call after;
+    struct processor_state after;
     int met = -1;
     trace_remove_point(trace, watch->at_malloc);
     trace_remove_point(trace, watch->at_free);
@@ -105,7 +105,7 @@ static bool set_points(struct watch *watch) {
     return watch->at_malloc >= 0 && watch->at_free >= 0;
 }
 
-static bool on_malloc(struct watch *watch, const struct trace_call *call) {
+static bool on_malloc(struct watch *watch, const struct processor_state *call) {
     uint64_t size = call->argument[0];
     uint64_t result = 0;
     char title[96];
@@ -126,7 +126,7 @@ static bool on_malloc(struct watch *watch, const struct trace_call *call) {
            set_points(watch);
 }
 
-static bool on_free(struct watch *watch, const struct trace_call *call) {
+static bool on_free(struct watch *watch, const struct processor_state *call) {
     uint64_t result = 0;
     char title[96];
     if (watch->freed || watch->known == 0 || call->argument[0] != watch->known) {
@@ -166,7 +166,7 @@ static bool follow(struct watch *watch) {
         return false;
     }
     for (unsigned calls = 0;; calls++) {
-        struct trace_call call;
+        struct processor_state call;
         int met = -1;
         bool enough = watch->small >= SMALL_SHOWN && watch->freed && watch->large;
         if ((enough || calls == CALLS_MAX) && watch->at_malloc >= 0) {
