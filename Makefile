@@ -4,7 +4,8 @@
 #   make demo             set up, build, run real programs under lucid and under the C library's malloc
 #   make check            set up, build with gcc and clang, lint, run every test
 #   make bench            the benchmarks; make bench-quick is the short form
-#   make portability      build and test for musl, aarch64, clang and other page sizes
+#   make portability      build and test for musl, aarch64 (also under kernels of it), clang and
+#                         other page sizes
 #   make soak MINUTES=n   real programs and the stress tests at work for n minutes
 #   make coverage         the lines of src/ and tools/ that the tests reach; fails below 90%
 #   make mutate           seeds bugs one at a time; the tests must notice each
@@ -44,7 +45,7 @@ check:
 	@scripts/check
 
 portability:
-	@scripts/bootstrap build check
+	@scripts/bootstrap build check portability
 	@python3 -B tests/portability/matrix.py $(BUILD) --all
 
 bench: all

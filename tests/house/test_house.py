@@ -129,7 +129,8 @@ class House(Case):
     def test_packages_are_told_with_a_reason(self):
         for line in self.read("scripts", "packages.txt").splitlines():
             if line and not line.startswith("#"):
-                self.assertRegex(line, r"^(build|demo|check|coverage) +[a-z0-9.+-]+ +\S.+$")
+                self.assertRegex(line, r"^(build|demo|check|coverage|portability|soak) "
+                                       r"+[a-z0-9.+-]+ +\S.+$")
 
 
 main(House)

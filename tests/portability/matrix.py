@@ -3,6 +3,7 @@
 
 Each row is configured and built in BUILD/portability/ROW. Then program.c runs there preloaded,
 linked with the library, and static with liblucid.a and with lucid.o; then tests of this project.
+The rows kernel-* do both under a kernel of that machine in qemu (guest.py).
 `--quick`: fewer of them, as ctest does it. `--list`: the names of the rows. `--all`: all rows; a row
 that cannot run is left out with a reason. One row alone exits with 77 for that.
 """
@@ -15,6 +16,9 @@ import sys
 import time
 from pathlib import Path
 
+import arm64
+import guest
+
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 MUSL = "/usr/lib/x86_64-linux-musl"
@@ -25,6 +29,9 @@ QEMU = ["qemu-aarch64", "-L", ARM_ROOT]
 # ranges, for which it looks for minutes.
 UNDER_QEMU = r"^(stress\.|threads\.roles$|limits\.break_(never|later|foreign|unknown))"
 UNDER_QEMU_QUICK = r"^(stress\.one_thread|threads\.roles|limits\.break_never)$"
+# Left out under a kernel of its own: what needs a compiler or another program there, or measures.
+NOT_IN_GUEST = r"^(reader\.(static.*|dlopened|two_heaps|undumpable.*|launched_.*|library_.*|.*cost.*" \
+               r"|.*gdb.*|tour_.*|damaged_cores|layout_of_lucid|truncated_core)|threads\.storage)$"
 QUICK = r"^(stress\.(one_thread|threads)|limits\.edges|threads\.roles)$"
 
 
@@ -37,6 +44,7 @@ class Row:
         self.options, self.folders = list(options), folders
         self.tests, self.but, self.quick = tests, but, quick
         self.quick_folders = "stress;unit;reader" if "unit" in folders else "stress;limits;threads"
+        self.page = None
 
     def missing(self):
         """The package that is missing, or None."""
@@ -60,6 +68,17 @@ def pages(size):
                quick=r"^(unit\.|stress\.(one_thread|threads)$|reader\.(heap|check|a_busy|core))")
 
 
+def kernel(page):
+    """Under a kernel with such pages, the program, the tests, and the command."""
+    needs = {"aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "dpkg-deb": "dpkg",
+             "qemu-system-aarch64": "qemu-system-arm", **ARM_NEEDS}
+    row = Row(needs, ["aarch64-linux-gnu-gcc"],
+              [*ARM, "-DLUCID_TOOLS=ON", "-DPython3_EXECUTABLE=/usr/bin/python3"],
+              folders="stress;limits;threads;unit;fork;misuse;reader", but=NOT_IN_GUEST)
+    row.page = page
+    return row
+
+
 ROWS = {
     "musl": Row(MUSL_NEEDS, ["musl-gcc"], folders="stress;limits;threads;fork;misuse"),
     "aarch64": Row(ARM_NEEDS, ["aarch64-linux-gnu-gcc"], ARM, QEMU, tests=UNDER_QEMU,
@@ -71,6 +90,8 @@ ROWS = {
     "musl-clang": Row({**MUSL_NEEDS, "clang": "clang"}, [str(HERE / "musl-clang")]),
     "aarch64-clang": Row({**ARM_NEEDS, "clang": "clang"}, ["clang", "--target=aarch64-linux-gnu"],
                          ARM, QEMU, tests=UNDER_QEMU, quick=UNDER_QEMU_QUICK),
+    "kernel-4k": kernel(4096),
+    "kernel-16k": kernel(16384),
 }
 
 
@@ -90,50 +111,54 @@ def run(command, seconds=900, env=None, wanted=0):
     return done.stdout
 
 
-def build(row, folder, quick):
+def build(row, folder, quick, env=None, more=()):
     folders = row.quick_folders if quick else row.folders
     jobs = str(min(2, os.cpu_count() or 1))
     run(["cmake", "-S", SOURCE, "-B", folder, f"-DCMAKE_C_COMPILER={';'.join(row.compiler)}",
          "-DCMAKE_CXX_COMPILER=NOTFOUND", "-DLUCID_TOOLS=OFF", "-DLUCID_TESTS=ON",
          f"-DLUCID_TEST_FOLDERS={folders}",
-         f"-DCMAKE_CROSSCOMPILING_EMULATOR={';'.join(row.emulator)}", *row.options])
+         f"-DCMAKE_CROSSCOMPILING_EMULATOR={';'.join(row.emulator)}", *row.options, *more], env=env)
     run(["cmake", "--build", folder, "--parallel", jobs])
 
 
-def run_program(row, folder):
-    """The program with no lucid at all, preloaded, linked, and static in both ways."""
+def make_program(row, folder):
+    """The program with no lucid at all, preloaded, linked, and static in both ways:
+    {form: (command, library to preload)}"""
     library, archive, whole = (folder / name for name in ("liblucid.so.0", "liblucid.a", "lucid.o"))
     forms = {
-        "plain": ([], "other", []),
-        "preloaded": ([], "lucid", ["LD_PRELOAD"]),
-        "linked": (["-Wl,--no-as-needed", library, f"-Wl,-rpath,{folder}"], "lucid", []),
-        "static-archive": (["-static", archive], "lucid", []),
-        "static-object": (["-static", whole], "lucid", []),
+        "plain": ([], "other", None),
+        "preloaded": ([], "lucid", library),
+        "linked": (["-Wl,--no-as-needed", library, f"-Wl,-rpath,{folder}"], "lucid", None),
+        "static-archive": (["-static", archive], "lucid", None),
+        "static-object": (["-static", whole], "lucid", None),
     }
+    made = {}
     for name, (link, malloc, preload) in forms.items():
-        made = folder / f"program-{name}"
-        run([*row.compiler, "-O1", "-g", "-fno-builtin", "-Wl,-w", "-o", made, HERE / "program.c",
+        program = folder / f"program-{name}"
+        run([*row.compiler, "-O1", "-g", "-fno-builtin", "-Wl,-w", "-o", program, HERE / "program.c",
              *link, "-pthread", "-w"])
-        env = {"LD_PRELOAD": str(library)} if preload and not row.emulator else {}
-        emulated = [*row.emulator, *(["-E", f"LD_PRELOAD={library}"] if preload else [])]
-        said = run([*(emulated if row.emulator else []), made, malloc], env=env)
+        made[name] = ([program, malloc], preload)
+    return made
+
+
+def run_program(row, programs):
+    for command, library in programs.values():
+        env = {"LD_PRELOAD": str(library)} if library and not row.emulator else {}
+        emulated = [*row.emulator, *(["-E", f"LD_PRELOAD={library}"] if library else [])]
+        said = run([*(emulated if row.emulator else []), *command], env=env)
         if said != "all well\n":
-            raise Failure(f"{made} says: {said}")
+            raise Failure(f"{command[0]} says: {said}")
 
 
-def read_program(row, folder, command):
-    """The command of the ordinary build reads the heap of a program built like this, while it waits."""
+READ = ("linked", "static-archive")  # the forms that the command reads while they wait
+
+
+def read_program(row, programs, command):
+    """The command of the ordinary build reads the heap of a program built like this."""
     if row.emulator or any("PAGE_SIZE" in option for option in row.options) or not command.exists():
         return
-    for form in ("linked", "static-archive"):
-        with subprocess.Popen([folder / f"program-{form}", "lucid", "wait"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True) as program:
-            program.stdout.readline()
-            for word in ("check", "bins", "stats"):
-                run([command, word, program.pid])
-            if "in use" not in run([command, "verify", program.pid]):
-                raise Failure(f"lucid verify does not know program-{form}")
-            program.stdin.close()
+    for form in READ:
+        run([sys.executable, "-B", HERE / "reading.py", command, programs[form][0][0]])
 
 
 def run_tests(row, folder, quick):
@@ -143,20 +168,65 @@ def run_tests(row, folder, quick):
     return next(line for line in said.splitlines() if "tests passed" in line)
 
 
+def guest_jobs(row, folder, programs):
+    """What is to run in the guest: the program in its forms, the command on three of them, tests."""
+    def job(name, command, *env):
+        return {"name": name, "command": [str(word) for word in command],
+                "properties": [{"name": "ENVIRONMENT", "value": list(env)}]}
+
+    jobs = [job(f"program.{form}", command, *([f"LD_PRELOAD={library}"] if library else []))
+            for form, (command, library) in programs.items()]
+    for form in (*READ, "preloaded"):
+        command, library = programs[form]
+        jobs.append(job(f"reading.{form}", ["/usr/bin/python3", "-B", HERE / "reading.py",
+                                            folder / "lucid", command[0],
+                                            *([library] if library else [])]))
+    return jobs + guest.jobs_of(folder, row.tests, row.but)
+
+
+def try_kernel(row, work, quick):
+    """Boots a kernel with such pages; both rows share a build."""
+    packages = arm64.Packages(work / "arm64")
+    root, image = packages.root(), packages.kernel(row.page)
+    libraries = [str(root / name) for name in ("lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu")]
+    folder = work / "kernel"
+    build(row, folder, quick,
+          {"PKG_CONFIG_LIBDIR": f"{libraries[1]}/pkgconfig", "PKG_CONFIG_SYSROOT_DIR": str(root),
+           "PKG_CONFIG_ALLOW_SYSTEM_CFLAGS": "1", "PKG_CONFIG_ALLOW_SYSTEM_LIBS": "1"},
+          ["-DCMAKE_EXE_LINKER_FLAGS=" + " ".join(f"-L{name} -Wl,-rpath-link,{name}"
+                                                  for name in libraries)])
+    jobs = guest_jobs(row, folder, make_program(row, folder))
+    disk = work / "ram-disk"
+    guest.ram_disk(disk, root, SOURCE, folder, jobs)
+    answer = guest.boot(image, disk, work / f"guest-{row.page}.log")
+    disk.unlink()
+    if not answer.all_well(jobs):
+        raise Failure(answer.complaint())
+    return f"{answer.kernel[len('guest: '):]}: {len(answer.names['passed'])} programs and tests " \
+           f"passed, {len(answer.names['skipped'])} skipped"
+
+
 def try_row(name, work, quick):
     """A line of what was seen, or None and the reason why it cannot run."""
     row = ROWS[name]
     missing = row.missing()
     if missing is not None:
         return None, f"the package {missing} is not installed"
-    folder = work / name
-    folder.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    build(row, folder, quick)
-    run_program(row, folder)
-    read_program(row, folder, Path(work).parent / "lucid")
-    return f"the program in 5 forms, {run_tests(row, folder, quick)} " \
-           f"({time.monotonic() - begin:.0f} s)", None
+    if row.page is not None:
+        try:
+            seen = try_kernel(row, work, quick)
+        except arm64.Missing as reason:
+            return None, str(reason)
+    else:
+        folder = work / name
+        folder.mkdir(parents=True, exist_ok=True)
+        build(row, folder, quick)
+        programs = make_program(row, folder)
+        run_program(row, programs)
+        read_program(row, programs, work.parent / "lucid")
+        seen = f"the program in 5 forms, {run_tests(row, folder, quick)}"
+    return f"{seen} ({time.monotonic() - begin:.0f} s)", None
 
 
 def main():
@@ -177,7 +247,7 @@ def main():
     failed = 0
     for name in names:
         try:
-            seen, reason = try_row(name, Path(words.build) / "portability", words.quick)
+            seen, reason = try_row(name, Path(words.build).resolve() / "portability", words.quick)
         except Failure as failure:
             failed += 1
             print(f"portability: {name:14} FAILED: {failure}", flush=True)

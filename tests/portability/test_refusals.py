@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What is not supported is refused with a sentence: when it is built, else when it starts."""
 
+import re
 import shutil
 
 import onetest
@@ -13,14 +14,25 @@ class Refusals(onetest.Case):
         done = self.run_command(*command, cwd=onetest.SOURCE)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn(sentence, done.stderr)
+        return done
 
     def test_refuses_32_bit_machines(self):
         sentence = "lucid needs 64-bit Linux"
-        self.refused(sentence, "cc", "-m32", "-fsyntax-only", BASE)
+        compilers = [("cc", "-m32"), ("cc", "-mx32"), ("clang", "--target=arm-linux-gnueabihf"),
+                     ("clang", "--target=i686-linux-gnu"), ("arm-linux-gnueabihf-gcc",)]
+        for compiler in compilers:
+            if shutil.which(compiler[0]) is not None:
+                done = self.refused(sentence, *compiler, "-ffreestanding", "-fsyntax-only", BASE)
+                self.assertEqual(len(re.findall("error:", done.stderr)), 1, done.stderr)
         # So does the configuration, before anything is compiled.
         self.refused(sentence, "cmake", "-S", ".", "-B", self.folder / "build",
                      "-DCMAKE_C_FLAGS=-mx32",
                      "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY")
+        if shutil.which("clang") is not None:
+            self.refused(sentence, "cmake", "-S", ".", "-B", self.folder / "arm",
+                         "-DCMAKE_C_COMPILER=clang;--target=arm-linux-gnueabihf",
+                         "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=arm",
+                         "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY")
 
     def test_refuses_machines_never_tried(self):
         if shutil.which("clang") is None:
