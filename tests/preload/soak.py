@@ -14,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+
+from suites import (Browser, ControlSuite, DatabaseSuite, Missing, PerlSuite, PythonSuite, Suite,
+                    TclSuite, environment)
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
 LEAST_ROUNDS = 9  # three to warm up, three to compare with, three to compare
@@ -62,14 +64,6 @@ select b, count(*), sum(c) from t group by b order by 2 desc, 1 limit 20;
 delete from t where a % 3 = 0; select count(*), total(c) from t; drop table t; vacuum;
 .print END
 """
-
-
-def environment(library):
-    clean = {name: value for name, value in os.environ.items()
-             if not name.startswith(("LUCID_", "LD_", "MALLOC_"))}
-    if library:
-        clean["LD_PRELOAD"] = library
-    return clean
 
 
 def family(pid):
@@ -167,66 +161,6 @@ class Builder:
         pass
 
 
-class Suite:
-    """An interpreter's own tests: each must end as it does under the C library's malloc."""
-
-    name, process = "python3 -m test", None
-    MODULES = ("test_dict test_list test_set test_json test_re test_gc test_zlib test_pickle "
-               "test_weakref test_bytes test_array test_deque test_heapq test_itertools test_struct "
-               "test_memoryview test_thread test_queue test_generators test_decimal test_ast "
-               "test_csv test_bz2 test_xml_etree").split()
-    MODULES_EACH_ROUND = 1
-
-    def __init__(self, folder):
-        self.report, self.folder = Path(folder, "tests.xml"), folder
-        self.expected, self.next, self.library, self.python = {}, 0, None, None
-
-    def programs(self):
-        """The interpreter that has its tests; else a name to say what is missing."""
-        for python in ("python3", "/usr/bin/python3"):
-            if shutil.which(python) and subprocess.run(
-                    [python, "-c", "import test.regrtest, test.test_dict"], check=False,
-                    capture_output=True).returncode == 0:
-                self.python = python
-                return [python]
-        return ["libpython3.11-testsuite"]
-
-    def results(self, module, library):
-        """{test: how it ended}"""
-        self.report.unlink(missing_ok=True)
-        done = subprocess.run([self.python, "-m", "test", "--junit-xml", self.report, module],
-                              env=environment(library), cwd=self.folder, check=False, text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
-        if not self.report.exists():
-            raise RuntimeError(f"{module} wrote no report, exit code {done.returncode}\n"
-                               f"{done.stdout[-2000:]}")
-        cases = ElementTree.parse(self.report).getroot().iter("testcase")
-        return {case.get("name"): (case.get("status"), case.get("result"),
-                                   [child.tag for child in case if child.tag != "system-out"])
-                for case in cases}
-
-    def begin(self, library):
-        self.library = library
-
-    def round(self):
-        for _ in range(self.MODULES_EACH_ROUND):
-            module = self.MODULES[self.next % len(self.MODULES)]
-            self.next += 1
-            if module not in self.expected:
-                self.expected[module] = self.results(module, None)
-            got = self.results(module, self.library)
-            if got != self.expected[module]:
-                wrong = sorted(set(map(str, got.items())) ^
-                               set(map(str, self.expected[module].items())))
-                raise RuntimeError(f"{module} does not end as under the C library's malloc: "
-                                   f"{wrong[:6]}")
-
-    def end(self):
-        print(f"soak: {self.name:18} {sum(map(len, self.expected.values()))} tests of "
-              f"{len(self.expected)} modules")
-
-
 class Server:
     """A server, and the commands that put load on it; `wrong` must not be in what they say."""
 
@@ -284,7 +218,33 @@ def nginx(folder):
                     f"http://127.0.0.1:{port}/page"]], ("Socket errors", "Non-2xx"))
 
 
-def everything(folder):
+class MariaDB(Server):
+    """A database of its own, made anew."""
+
+    def __init__(self, folder):
+        self.data, path = f"{folder}/mariadb-data", f"{folder}/mariadb"
+        self.user = ["--user=root"] if os.getuid() == 0 else []
+        super().__init__(
+            "mariadbd",
+            ["/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.data}", *self.user,
+             f"--socket={path}", "--skip-networking", f"--pid-file={path}.pid",
+             f"--log-error={path}.log", "--innodb-buffer-pool-size=8M"],
+            [["mariadb-slap", "--no-defaults", f"--socket={path}", "--user=root", "--concurrency=4",
+              "--iterations=1", "--number-of-queries=400", "--auto-generate-sql",
+              "--auto-generate-sql-load-type=mixed", "--engine=innodb",
+              "--auto-generate-sql-add-autoincrement"]], ("ERROR",))
+
+    def programs(self):
+        return [*super().programs(), "mariadb-install-db"]
+
+    def begin(self, library):
+        subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={self.data}", *self.user,
+                        "--auth-root-authentication-method=normal", "--skip-test-db"], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        super().begin(library)
+
+
+def everything(folder, cache):
     def python(name):
         code = PYTHON.replace("EXTRA", EXTRAS[name]).replace("END", END)
         return Talker(name, ["python3", "-c", code], "\n")
@@ -293,7 +253,8 @@ def everything(folder):
         Talker("perl", ["perl", "-e", PERL.replace("END", END)], "\n"),
         Talker("node", ["node", "--expose-gc", "-e", NODE.replace("END", END)], "\n"),
         Talker("sqlite3", ["sqlite3", ":memory:"], SQL.replace("END", END)),
-        Builder(), Suite(folder), redis(folder), nginx(folder)]
+        Builder(), PythonSuite(folder), PerlSuite(folder, cache), TclSuite(folder, cache),
+        DatabaseSuite(folder), Browser(folder), ControlSuite(folder), redis(folder), nginx(folder), MariaDB(folder)]
 
 
 def growth(samples):
@@ -361,21 +322,30 @@ def soak(subjects, library, seconds):
     return all([report(subject, rounds, samples[subject.name]) for subject in subjects])
 
 
+def is_chosen(subject, names):
+    """Whether it is asked for and can run; says why not."""
+    if subject.name not in names and (names or subject.name.startswith("control-")):
+        return False
+    try:
+        for program in subject.programs():
+            if shutil.which(program) is None:
+                raise Missing(f"{program} is not installed")
+        if isinstance(subject, Suite):
+            subject.prepare()
+    except Missing as reason:
+        print(f"soak: {subject.name} is left out: {reason}", flush=True)
+        return False
+    return True
+
+
 def main(words):
     if len(words) < 2:
         print("usage: soak.py BUILD MINUTES [PROGRAM...]", file=sys.stderr)
         return 64
     library = str(Path(words[0], "liblucid.so").resolve(strict=True))
     with tempfile.TemporaryDirectory(prefix="lucid-soak-") as folder:
-        chosen = []
-        for subject in everything(folder):
-            if subject.name not in words[2:] and (words[2:] or subject.name.startswith("control-")):
-                continue
-            missing = [name for name in subject.programs() if shutil.which(name) is None]
-            if missing:
-                print(f"soak: {subject.name} is left out: {missing[0]} is not installed")
-            else:
-                chosen.append(subject)
+        wanted = everything(folder, Path(words[0], "soak"))
+        chosen = [subject for subject in wanted if is_chosen(subject, words[2:])]
         if not chosen:
             print(f"soak: no program of {words[2:]} can run", file=sys.stderr)
             return 64

@@ -229,6 +229,13 @@ class Beside(onetest.Case):
             self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
             self.assertRegex(done.stdout, rf"control-{name} .*grows: .*{what}")
 
+    def test_soak_finds_a_difference(self):
+        """The control: a test that ends in another way is found, one that always varies is not."""
+        done = self.soak("control-suite")
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("does not end as under the C library's malloc: [('preloaded'", done.stderr)
+        self.assertNotIn("'number'", done.stderr)
+
 
 if __name__ == "__main__":
     onetest.main(Beside)
