@@ -31,7 +31,8 @@ UNDER_QEMU = r"^(stress\.|threads\.roles$|limits\.break_(never|later|foreign|unk
 UNDER_QEMU_QUICK = r"^(stress\.one_thread|threads\.roles|limits\.break_never)$"
 # Left out under a kernel of its own: what needs a compiler or another program there, or measures.
 NOT_IN_GUEST = r"^(reader\.(static.*|dlopened|two_heaps|undumpable.*|launched_.*|library_.*|.*cost.*" \
-               r"|.*gdb.*|tour_.*|damaged_cores|layout_of_lucid|truncated_core)|threads\.storage)$"
+               r"|.*gdb.*|tour_.*|damaged_cores|layout_of_lucid|truncated_core)|threads\.storage" \
+               r"|limits\.sweep_strace_.*)$"
 QUICK = r"^(stress\.(one_thread|threads)|limits\.edges|threads\.roles)$"
 
 

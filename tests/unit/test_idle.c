@@ -59,7 +59,8 @@ static void copy_heap(const struct heap *heap) {
     }
 }
 
-static void fork_here(void) {
+// Unused where the processor's steps are not known.
+__attribute__((unused)) static void fork_here(void) {
     copy_heap(heap_self);
     idle_after_fork(&child);
     unsigned found = 0;
