@@ -468,6 +468,8 @@ void span_check(uint32_t head) {
     const struct run *span = run_at(head);
     check(run_kind_of(run_load(head)) == RUN_SPAN, "not a span at unit", head);
     check(span->class != 0 && span->class < CLASS_COUNT, "span without a class at unit", head);
-    check(count_free(span) == (uint32_t)span_count(atomic_load(&run_at(head)->state)),
+    // No order here: the checks must not make up for one that is missing.
+    uint32_t state = atomic_load_explicit(&span->state, memory_order_relaxed);
+    check(count_free(span) == (uint32_t)span_count(state),
           "span's count differs from its bits at unit", head);
 }

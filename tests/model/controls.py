@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Negative controls of the model: each breaks one step of the protocol in a copy of span.c and
-spanstate.h, and the explorer has to find it. A model that finds nothing proves nothing.
+"""Negative controls of the model: each breaks one step of the protocol, or a memory order of it, in
+a copy of span.c and spanstate.h, and the explorer has to find it. A model that finds nothing proves
+nothing.
 
-usage: controls.py --source FOLDER --objects FILE... --compiler CC --work FOLDER [NAME...]
+usage: controls.py --source FOLDER --objects FILE... --compiler CC --work FOLDER [--only NAME...]
 exit code: 0 every control was found, 1 one was not, 2 one could not be applied or built
 """
 
@@ -166,6 +167,25 @@ CONTROLS["claimed_whatever_it_is"] = (STATE, """        if ((old & (SPAN_HELD | 
         }
 """)
 
+# Orders that are too weak; only orders.c notices. Those of a failed exchange, of unlisting, of the
+# holder's subtraction and half of each other one may be weaker: another order always comes along.
+SWAP = "exchange_weak_explicit(state, old, new, "
+GIVE = "fetch_or_explicit(free, batch->mask, "
+TAKE = "fetch_and_explicit(word, ~mine, "
+LOOK = "load_explicit(&span->state, "
+ORDERS = {
+    "bits_given_without_release": [
+        (SPAN, GIVE + "memory_order_acq_rel", GIVE + "memory_order_acquire")],
+    "bits_taken_without_acquire": [
+        (SPAN, TAKE + "memory_order_acq_rel", TAKE + "memory_order_release")],
+    "count_added_without_release": [
+        (STATE, SWAP + "memory_order_acq_rel", SWAP + "memory_order_acquire")],
+    # The exchange and the look at the word in span_release can stand in for each other.
+    "count_seen_without_acquire": [
+        (STATE, SWAP + "memory_order_acq_rel", SWAP + "memory_order_release"),
+        (SPAN, LOOK + "memory_order_acquire", LOOK + "memory_order_relaxed")],
+}
+
 FLAGS = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-DLUCID_CHECKED=1", "-DLUCID_OVERRIDE=0",
          "-DLUCID_STRESS=0", "-U_FORTIFY_SOURCE", "-Dsizeclass_table=model_classes", "-w"]
 
@@ -174,15 +194,14 @@ class NotApplicable(Exception):
     pass
 
 
-def copy_broken(source, folder, control):
-    """Copies the protocol's two files, one of them broken."""
-    file, before, after = control
+def copy_broken(source, folder, changes):
+    """Copies the protocol's two files with these changes."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (SPAN, STATE):
         text = (source / "src" / name).read_text(encoding="utf-8")
-        if name == file:
+        for _, before, after in [change for change in changes if change[0] == name]:
             if text.count(before) != 1:
-                raise NotApplicable(f"{file} holds the text to break {text.count(before)} times, "
+                raise NotApplicable(f"{name} holds the text to break {text.count(before)} times, "
                                     "not once; adapt the control to the new source")
             text = text.replace(before, after)
         (folder / name).write_text(text, encoding="utf-8")
@@ -200,10 +219,10 @@ def build(options, folder):
     return program
 
 
-def verdict_of(program):
+def verdict_of(program, options):
     """What the explorer says is broken; None when it finds all in order."""
-    run = subprocess.run([program, "--first"], capture_output=True, text=True, timeout=120,
-                         check=False)
+    run = subprocess.run([program, *options, "--first"], capture_output=True, text=True,
+                         timeout=120, check=False)
     last = run.stdout.strip().splitlines()[-1] if run.stdout.strip() else "no output"
     if run.returncode == 1:
         return last.rpartition(": ")[2]
@@ -218,14 +237,15 @@ def main():
     parser.add_argument("--objects", nargs="+", required=True)
     parser.add_argument("--compiler", required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--only", nargs="*", default=list(CONTROLS))
+    parser.add_argument("--only", nargs="*", default=[*CONTROLS, *ORDERS])
     options = parser.parse_args()
     missed = 0
     for name in options.only:
         folder = options.work / name
         try:
-            copy_broken(options.source, folder, CONTROLS[name])
-            found = verdict_of(build(options, folder))
+            changes = ORDERS[name] if name in ORDERS else [CONTROLS[name]]
+            copy_broken(options.source, folder, changes)
+            found = verdict_of(build(options, folder), ["--orders"] if name in ORDERS else [])
         except (NotApplicable, subprocess.CalledProcessError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 2
