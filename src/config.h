@@ -64,6 +64,11 @@
 // faults for each page.
 #define POPULATE_ZEROED_MAX ((size_t)256 << 10)
 
+// A request for so much makes room for itself: dirty memory goes back for it (release.h), but for a
+// share of all that is in use or dirty.
+#define GROWTH_MIN ((size_t)256 << 10)
+#define GROWTH_SHARE 32u
+
 // Giving back (purge.h): how much free memory makes it worth while, and how long it must be free.
 #define HELPER_START_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)2 << 20)
 #define TRIM_AFTER_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)4 << 20)

@@ -8,6 +8,7 @@
 #include "os/os.h"
 #include "panic.h"
 #include "purge.h"
+#include "release.h"
 
 static uint32_t units_for(size_t size) {
     return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
@@ -21,11 +22,18 @@ static size_t mapping_threshold(void) {
 static void ask_for_huge_pages(uint32_t head, size_t size) {
     uintptr_t from = align_up(unit_address(head), HUGE_PAGE_SIZE);
     uintptr_t to = align_down(unit_address(head) + size, HUGE_PAGE_SIZE);
-    if (size >= HUGE_BLOCK_MIN && !allowance_is_limited() && run_at(head)->dirty == 0 &&
-        to > from &&
+    if (size >= HUGE_BLOCK_MIN && !allowance_is_limited() &&
+        run_at(head)->dirty < units_for(size) && to > from &&
         (to > __atomic_load_n(&root.live.huge_end, __ATOMIC_RELAXED) ||
          root.live.giving.small_holes != 0)) {
         os_advise_huge((void *)from, to - from);
+    }
+}
+
+// A block of so many bytes is about to be filled, which costs more than to give as much back.
+static void note_growth(size_t bytes) {
+    if (bytes >= GROWTH_MIN && root.live.options.value[OPTION_PURGE]) {
+        release_for_growth();
     }
 }
 
@@ -36,6 +44,7 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
     if (head == 0) {
         return NULL;
     }
+    note_growth(size);
     ask_for_huge_pages(head, size);
     if (zero && size <= POPULATE_ZEROED_MAX && run_at(head)->dirty == 0) {
         arena_populate(head, size);
@@ -84,8 +93,11 @@ static void *run_resize(void *pointer, const struct block *block, size_t size) {
     if (units < length) {
         run_at(block->head)->size = size; // first: it never exceeds the run's length
         arena_shrink(block->head, units);
-    } else if (units > length && !arena_extend(block->head, units)) {
-        return NULL;
+    } else if (units > length) {
+        if (!arena_extend(block->head, units)) {
+            return NULL;
+        }
+        note_growth((size_t)(units - length) << UNIT_SHIFT);
     }
     run_at(block->head)->size = size;
     return pointer;

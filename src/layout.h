@@ -213,6 +213,8 @@ struct pool {
     uint32_t last_purge;  // coarse milliseconds
     uint64_t purged_units;
     uint64_t purges;
+    // Units in use or dirty; dirty ones go when a large block would make it more (release.h).
+    uint64_t most_touched;
 };
 
 // What an observer can be told (event.h). The numbers are part of the layout.

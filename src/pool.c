@@ -147,6 +147,19 @@ uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
     return aged_below(pool()->tree[1], limit, &visits);
 }
 
+uint32_t pool_next_dirty(uint32_t head) {
+    uint32_t next = 0;
+    for (uint32_t node = pool()->tree[1]; node != 0;) {
+        if (head == 0 || sorts_before(node, head)) {
+            next = node;
+            node = run_at(node)->right;
+        } else {
+            node = run_at(node)->left;
+        }
+    }
+    return next;
+}
+
 void pool_reset(void) {
     pool()->tree[0] = pool()->tree[1] = 0;
     pool()->free_units = pool()->dirty_units = 0;

@@ -32,6 +32,9 @@ uint32_t pool_aged_dirty(uint32_t limit, unsigned visits);
 // How many of `count` units, none of them in use, may hold old data.
 uint32_t pool_count_dirty(uint32_t first, uint32_t count);
 
+// The next shorter run with dirty units (of one length: the next lower one), the longest for 0. 0: none.
+uint32_t pool_next_dirty(uint32_t head);
+
 // Forgets all runs; the caller inserts them again.
 void pool_reset(void);
 

@@ -9,7 +9,8 @@
 // Memory is taken out of the pool while the kernel works on it, so not too much at once.
 #define PIECE_UNITS ((uint32_t)(((size_t)64 << 20) >> UNIT_SHIFT))
 #define SMALL_HOLES_MAX 500u
-#define VISITS 1000u // of runs too young to be given back, before a search gives up
+#define VISITS 1000u      // of runs too young to be given back, before a search gives up
+#define GROWTH_VISITS 64u // the same when a large block is made
 
 static struct pool *pool(void) {
     return &root.live.pool;
@@ -26,37 +27,52 @@ static void make_part(uint32_t head, uint32_t whole, uint32_t dirty) {
     run_at(head)->size = run_at(whole)->size;
 }
 
-// Takes a piece that begins with the first dirty unit out of a free run; the rest stays in the
-// pool. Shapes are written from the end to the front, so that the tiling holds at every instant.
-// pre: the pool's lock is held, the run has a dirty unit.
-static uint32_t take_piece(uint32_t head) {
+// Takes the units [start, end) out of a free run; the rest stays in the pool. Shapes are written from
+// the end to the front, so that the tiling holds at every instant. pre: the pool's lock is held.
+static void cut(uint32_t head, uint32_t start, uint32_t end) {
     uint32_t length = run_length_of(run_load(head));
-    uint32_t dirty = run_at(head)->dirty;
-    uint32_t front = 0;
-    while (front < length - 1 && root.fixed.units[head + front].back != UNIT_DIRTY) {
-        front++;
-    }
-    uint32_t most = length / 16 > PIECE_UNITS ? length / 16 : PIECE_UNITS;
-    uint32_t piece = length - front < most ? length - front : most;
-    uint32_t rest = length - front - piece;
-    uint32_t start = head + front;
-    uint32_t in_piece = rest == 0 ? dirty : pool_count_dirty(start, piece);
+    uint32_t rest = head + length - end;
+    uint32_t in_front = pool_count_dirty(head, start - head);
+    uint32_t behind = run_at(head)->dirty - in_front;
+    uint32_t in_piece = rest == 0 ? behind : pool_count_dirty(start, end - start);
     pool_remove(head);
     if (rest > 0) {
-        make_part(start + piece, head, dirty - in_piece);
-        run_store(start + piece, RUN_FREE, rest);
+        make_part(end, head, behind - in_piece);
+        run_store(end, RUN_FREE, rest);
     }
     make_part(start, head, in_piece);
-    run_store(start, RUN_BUSY, piece);
-    if (front > 0) {
-        run_at(head)->dirty = 0;
-        run_store(head, RUN_FREE, front);
+    run_store(start, RUN_BUSY, end - start);
+    if (start > head) {
+        run_at(head)->dirty = in_front;
+        run_store(head, RUN_FREE, start - head);
         pool_insert(head);
     }
     if (rest > 0) {
-        pool_insert(start + piece);
+        pool_insert(end);
+    }
+}
+
+// The first dirty unit in [start, end), or end.
+static uint32_t first_dirty(uint32_t start, uint32_t end) {
+    while (start < end && root.fixed.units[start].back != UNIT_DIRTY) {
+        start++;
     }
     return start;
+}
+
+// Takes a piece out of a run that has been free since `limit`, beginning with its first dirty unit.
+// 0: there is none.
+static uint32_t take_aged(uint32_t limit) {
+    uint32_t head = pool_aged_dirty(limit, VISITS);
+    if (head != 0) {
+        uint32_t length = run_length_of(run_load(head));
+        uint32_t most = length / 16 > PIECE_UNITS ? length / 16 : PIECE_UNITS;
+        uint32_t start = first_dirty(head, head + length);
+        uint32_t end = head + length - start < most ? head + length : start + most;
+        cut(head, start, end);
+        head = start;
+    }
+    return head;
 }
 
 // The records between the first and the last of a free run are all zero when the kernel has
@@ -98,47 +114,125 @@ void release_keep_small(uintptr_t start, size_t length) {
 // units became clean. pre: the piece is BUSY and ours.
 static uint32_t release_piece(uint32_t head) {
     uint32_t length = run_length_of(run_load(head));
-    size_t bytes = (size_t)length << UNIT_SHIFT;
-    if (!os_purge((void *)unit_address(head), bytes)) {
+    if (!os_purge((void *)unit_address(head), (size_t)length << UNIT_SHIFT)) {
+        // Trying again at once would loop.
+        __atomic_store_n(&root.live.giving.refused, now_ms() | 1, __ATOMIC_RELAXED);
         return 0;
     }
-    release_keep_small(unit_address(head), bytes);
-    release_records(head, length);
     for (uint32_t i = 0; i < length; i++) {
         root.fixed.units[head + i].back = 0;
     }
     uint32_t dirty = run_at(head)->dirty;
     run_at(head)->dirty = 0;
-    run_at(head)->size = now_ms(); // for those who take it again too soon
+    allowance_give((size_t)dirty << UNIT_SHIFT);
     return dirty;
+}
+
+// The same for a piece that may stay unused for long.
+static uint32_t release_for_long(uint32_t head) {
+    uint32_t length = run_length_of(run_load(head));
+    uint32_t released = release_piece(head);
+    if (released > 0) {
+        release_keep_small(unit_address(head), (size_t)length << UNIT_SHIFT);
+        release_records(head, length);
+        run_at(head)->size = now_ms(); // for those who take it again too soon
+    }
+    return released;
+}
+
+static void piece_back(uint32_t piece) {
+    os_lock(&pool()->lock);
+    arena_rejoin(piece, run_length_of(run_load(piece)), run_at(piece)->dirty);
+}
+
+// pre: the pool's lock is held; it is dropped.
+static uint64_t account(uint64_t released) {
+    pool()->purges += released > 0;
+    pool()->purged_units += released;
+    os_unlock(&pool()->lock);
+    return released;
 }
 
 uint64_t release_dirty(uint64_t keep, uint32_t age) {
     uint64_t released = 0;
+    uint32_t count = 1;
     os_lock(&pool()->lock);
-    while (pool()->dirty_units > keep) {
-        uint32_t head = pool_aged_dirty(now_ms() - age, VISITS);
-        if (head == 0) {
+    while (pool()->dirty_units > keep && count > 0) {
+        uint32_t piece = take_aged(now_ms() - age);
+        if (piece == 0) {
             break;
         }
-        uint32_t piece = take_piece(head);
         os_unlock(&pool()->lock);
-        uint32_t count = release_piece(piece);
+        count = release_for_long(piece);
         released += count;
-        allowance_give((size_t)count << UNIT_SHIFT);
-        os_lock(&pool()->lock);
-        arena_rejoin(piece, run_length_of(run_load(piece)), run_at(piece)->dirty);
-        if (count == 0) {
-            // Trying again at once would loop.
-            __atomic_store_n(&root.live.giving.refused, now_ms() | 1, __ATOMIC_RELAXED);
-            break;
+        piece_back(piece);
+    }
+    pool()->last_purge = now_ms();
+    return account(released);
+}
+
+// How many dirty units are too many now that more than ever is in use or dirty. pre: the lock.
+static uint64_t dirty_in_vain(void) {
+    uint64_t clean = pool()->free_units - pool()->dirty_units;
+    uint64_t touched = atomic_load_explicit(&root.live.top, memory_order_relaxed) - clean;
+    uint64_t stays = touched / GROWTH_SHARE;
+    uint64_t most = pool()->dirty_units > stays ? pool()->dirty_units - stays : 0;
+    uint64_t excess = touched > pool()->most_touched ? touched - pool()->most_touched : 0;
+    if (excess > most) {
+        pool()->most_touched = touched - most;
+        excess = most;
+    }
+    return excess;
+}
+
+// The units of a free run of which about `wanted` can go at once: false, there are none. Huge pages go
+// whole: the rest of one would come back in small pages, and cost the kernel its mapping's unity.
+static bool find_useless(uint32_t head, uint64_t wanted, uint32_t *start, uint32_t *end) {
+    uintptr_t area = root.fixed.base + HUGE_ARENA_MIN;
+    uint32_t last = head + run_length_of(run_load(head));
+    bool huge = unit_address(last) > area && unit_address(head) < root.live.huge_end;
+    size_t step = huge ? HUGE_PAGE_SIZE : UNIT_SIZE;
+    uint32_t from = unit_of(align_up(unit_address(head), step));
+    last = unit_of(align_down(unit_address(last), step));
+    from = first_dirty(from, last);
+    if (from >= last) {
+        return false;
+    }
+    uint32_t units = (uint32_t)(align_up(wanted << UNIT_SHIFT, step) >> UNIT_SHIFT);
+    *start = unit_of(align_down(unit_address(from), step));
+    *end = last - *start > units ? *start + units : last;
+    return true;
+}
+
+static uint32_t take_useless(uint64_t wanted) {
+    uint32_t start = 0;
+    uint32_t end = 0;
+    uint32_t head = pool_next_dirty(0);
+    for (unsigned i = 0; i < GROWTH_VISITS && head != 0; i++, head = pool_next_dirty(head)) {
+        if (find_useless(head, wanted, &start, &end)) {
+            cut(head, start, end);
+            return start;
         }
     }
-    pool()->purges += released > 0;
-    pool()->purged_units += released;
-    pool()->last_purge = now_ms();
-    os_unlock(&pool()->lock);
-    return released;
+    return 0;
+}
+
+void release_for_growth(void) {
+    uint64_t released = 0;
+    uint32_t count = 1;
+    os_lock(&pool()->lock);
+    uint64_t wanted = dirty_in_vain();
+    while (released < wanted && count > 0) {
+        uint32_t piece = take_useless(wanted - released);
+        if (piece == 0) {
+            break;
+        }
+        os_unlock(&pool()->lock);
+        count = release_piece(piece);
+        released += count;
+        piece_back(piece);
+    }
+    (void)account(released);
 }
 
 // Clean runs: nobody needs them back in a hurry here, so the lock is kept.

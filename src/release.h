@@ -9,6 +9,10 @@
 // them has been free for `age` milliseconds. Returns the units given back.
 uint64_t release_dirty(uint64_t keep, uint32_t age);
 
+// To be called when units were taken for a large block: as long as more than ever is in use or dirty,
+// dirty memory goes back, so that what is resident at the peak is what is in use then, and little else.
+void release_for_growth(void);
+
 // To be called after pages of the arena were given back: the kernel is not to fill such holes again.
 void release_keep_small(uintptr_t start, size_t length);
 

@@ -110,6 +110,13 @@ static void compare(void) {
     assert_int_equal(root.live.pool.dirty_units, dirty);
     uint32_t *tree = root.live.pool.tree;
     assert_int_equal(count_tree(tree[0], false) + count_tree(tree[1], true), count);
+    uint32_t found = 0;
+    uint32_t length = UINT32_MAX;
+    for (uint32_t head = pool_next_dirty(0); head != 0; head = pool_next_dirty(head), found++) {
+        assert_true(run_length_of(run_load(head)) <= length);
+        length = run_length_of(run_load(head));
+    }
+    assert_int_equal(found, count_tree(tree[1], true));
 }
 
 static void step(uint64_t *random) {

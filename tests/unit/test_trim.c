@@ -7,6 +7,8 @@
 #include "helper.h"
 #include "init.h"
 #include "invariants.h"
+#include "large.h"
+#include "options.h"
 #include "os/os.h"
 #include "release.h"
 #include "testing.h"
@@ -151,6 +153,16 @@ static uint32_t take(uint32_t units) {
     return head;
 }
 
+// What follows the run stays in use.
+static uint32_t take_apart(uint32_t units) {
+    uint32_t head = take(units);
+    uint32_t behind = head + units;
+    while (behind == atomic_load(&root.live.top) || run_kind_of(run_load(behind)) == RUN_FREE) {
+        (void)take(1);
+    }
+    return head;
+}
+
 // Runs go to the kernel down to what is to be kept, and not before they are old enough.
 static void free_runs(void **state) {
     (void)state;
@@ -158,12 +170,7 @@ static void free_runs(void **state) {
     assert_int_equal(root.live.pool.dirty_units, 0);
     uint32_t large[3];
     for (unsigned i = 0; i < 3; i++) {
-        large[i] = take(100);
-        // Something behind it keeps the free runs apart; holes elsewhere are filled first.
-        uint32_t behind = large[i] + 100;
-        while (behind == atomic_load(&root.live.top) || run_kind_of(run_load(behind)) == RUN_FREE) {
-            (void)take(1);
-        }
+        large[i] = take_apart(100); // holes elsewhere are filled first
     }
     for (unsigned i = 0; i < 3; i++) {
         assert_true(arena_free_large(large[i]));
@@ -186,11 +193,50 @@ static void free_runs(void **state) {
     invariants_check(false);
 }
 
+static void use_large(uint32_t units) {
+    void *block = large_new((size_t)units << UNIT_SHIFT, 1, false, NULL);
+    assert_non_null(block);
+    memset(block, 0x55, (size_t)units << UNIT_SHIFT);
+    assert_true(arena_free_large(unit_of((uintptr_t)block)));
+}
+
+// A large block that fits into no hole makes holes clean as long as there would be more than ever.
+static void growth(void **state) {
+    (void)state;
+    (void)release_dirty(0, 0);
+    root.live.pool.most_touched = 0;
+    uint32_t holes[2] = {take_apart(200), take_apart(100)};
+    assert_true(arena_free_large(holes[0]) && arena_free_large(holes[1]));
+    uint32_t known = root.live.pool.dirty_units;
+    use_large(400); // dirty itself at the end
+    assert_true(known >= 300 && root.live.pool.dirty_units >= 400);
+    assert_true(root.live.pool.dirty_units <= 400 + known - 200); // of 300, a share stays
+    assert_true(root.live.pool.most_touched < atomic_load(&root.live.top) - 200);
+    arena_check();
+
+    root.live.pool.most_touched = UINT64_MAX; // there was much more once
+    assert_true(arena_free_large(take_apart(450)));
+    known = root.live.pool.dirty_units;
+    use_large(500);
+    assert_true(root.live.pool.dirty_units >= known);
+
+    root.live.pool.most_touched = 0;
+    uint64_t was = root.live.options.value[OPTION_PURGE];
+    root.live.options.value[OPTION_PURGE] = 0;
+    assert_true(arena_free_large(take_apart(450)));
+    use_large(600);
+    assert_int_equal(root.live.pool.most_touched, 0);
+    root.live.options.value[OPTION_PURGE] = was;
+    (void)release_all();
+    invariants_check(false);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_inside_spans),
         cmocka_unit_test(aged_pages),
         cmocka_unit_test(free_runs),
+        cmocka_unit_test(growth),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }
