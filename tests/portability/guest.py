@@ -13,7 +13,9 @@ from pathlib import Path
 
 INSIDE = Path(__file__).resolve().parent / "inside.py"
 SECONDS = 2400
-FEWER = {"10000": "1000", "100000": "10000"}  # rounds: an emulated processor is slow
+# Rounds: an emulated processor is slow, its forks above all.
+FEWER = {"100000": "5000", "10000": "500", "5000": "1000", "2000": "200", "1000": "100", "200": "20",
+         "150": "15", "70": "10"}
 QEMU = ["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "6G",
         "-nographic", "-no-reboot", "-nic", "none"]
 INIT = """#!/bin/busybox sh

@@ -88,7 +88,7 @@ class Suite:
 
 
 class PythonSuite(Suite):
-    name = "python3 -m test"
+    name, EACH_ROUND = "python3 -m test", 3
     MODULES = """test_dict test_list test_set test_json test_re test_gc test_zlib test_pickle
         test_weakref test_bytes test_array test_deque test_heapq test_itertools test_struct
         test_memoryview test_thread test_queue test_generators test_decimal test_ast test_csv
@@ -127,7 +127,7 @@ class PythonSuite(Suite):
 class PerlSuite(Suite):
     """The tests of perl's sources, with the installed perl and its modules."""
 
-    name, EACH_ROUND = "perl t/", 6
+    name, EACH_ROUND = "perl t/", 12
     MODULES = ("/usr/share/perl/*/", "/usr/lib/*/perl/5.*/", "/usr/lib/*/perl-base/")
 
     def __init__(self, folder, cache):
@@ -158,7 +158,7 @@ class PerlSuite(Suite):
 class TclSuite(Suite):
     """The tests of Tcl's sources, with the installed tclsh."""
 
-    name, EACH_ROUND = "tclsh tests/", 4
+    name, EACH_ROUND = "tclsh tests/", 8
     OTHERS = r"^(http|socket|clock|win|remote|mac|aaa|all|reg|registry)"  # networks, other systems
 
     def __init__(self, folder, cache):
