@@ -1,6 +1,7 @@
 #include "allowance.h"
 
 #include "cgroup.h"
+#include "huge.h"
 #include "options.h"
 #include "os/os.h"
 
@@ -31,10 +32,8 @@ void allowance_give(size_t bytes) {
 
 void allowance_set(uint64_t most) {
     __atomic_store_n(&allowance()->most, most, __ATOMIC_RELAXED);
-    uint64_t first = unit_address(1);
-    uint64_t end = unit_address((uint32_t)root.live.limit);
-    if (most != 0 && end > first) {
-        os_advise_small((void *)first, end - first);
+    if (most != 0) {
+        huge_decline_all();
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "allowance.h"
 #include "grow.h"
+#include "huge.h"
 #include "os/os.h"
 #include "panic.h"
 #include "pool.h"
@@ -167,15 +168,10 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
     return head;
 }
 
-// Looked at without the pool's lock, which who moves it holds: an old value costs a fault or two.
-static uintptr_t huge_end(void) {
-    return __atomic_load_n(&live()->huge_end, __ATOMIC_RELAXED);
-}
-
 void arena_populate(uint32_t head, size_t bytes) {
     uintptr_t start = unit_address(head);
-    bool huge = start >= root.fixed.base + HUGE_ARENA_MIN && start < huge_end();
-    if (huge || __atomic_load_n(&live()->populate_refused, __ATOMIC_RELAXED) != 0) {
+    // An old answer about huge pages costs a fault or two.
+    if (huge_covers(start) || __atomic_load_n(&live()->populate_refused, __ATOMIC_RELAXED) != 0) {
         return;
     }
     if (os_populate((void *)start, align_up(bytes, root.fixed.page_size))) {

@@ -2,6 +2,7 @@
 
 #include "allowance.h"
 #include "arena.h"
+#include "huge.h"
 #include "meta.h"
 #include "os/os.h"
 #include "panic.h"
@@ -53,6 +54,7 @@ static bool reserve_tables(size_t capacity, size_t meta) {
     root.fixed.capacity = units;
     live()->meta_next = root.fixed.meta_end;
     live()->meta_committed = align_down(root.fixed.meta_end, page);
+    huge_begin();
     return true;
 }
 
@@ -113,21 +115,6 @@ static void step_over(uint64_t start) {
     atomic_store(&live()->top, start);
 }
 
-// Once the arena is large, what is added to it comes in huge pages.
-static void ask_for_huge_pages(uintptr_t start) {
-    if (allowance_is_limited()) {
-        os_advise_small((void *)start, limit_address() - start);
-        return;
-    }
-    uintptr_t from = align_up(root.fixed.base + HUGE_ARENA_MIN, HUGE_PAGE_SIZE);
-    from = from > live()->huge_end ? from : live()->huge_end;
-    uintptr_t to = align_down(limit_address(), HUGE_PAGE_SIZE);
-    if (to > from) {
-        __atomic_store_n(&live()->huge_end, to, __ATOMIC_RELAXED);
-        os_advise_huge((void *)from, to - from);
-    }
-}
-
 // Records for [limit, end) and, when the new piece does not begin at the limit, the step over.
 static bool adopt(uintptr_t start, uintptr_t end) {
     uint64_t first = (start - root.fixed.base) >> UNIT_SHIFT;
@@ -135,11 +122,12 @@ static bool adopt(uintptr_t start, uintptr_t end) {
     if (first < live()->limit || !open_records(last)) {
         return false;
     }
-    if (first != live()->limit) {
+    bool apart = first != live()->limit;
+    if (apart) {
         step_over(first);
     }
     set_limit(last);
-    ask_for_huge_pages(unit_address((uint32_t)first));
+    huge_arena(unit_address((uint32_t)first), apart);
     return true;
 }
 
@@ -201,16 +189,15 @@ static bool grow_by(size_t bytes) {
     return (live()->break_end != 0 && grow_by_break(bytes)) || grow_by_mapping(bytes);
 }
 
-// How much to ask for at once when little is needed. A large arena ends where a huge page does: a
-// huge page must be asked for before any part of it is touched.
+// How much to ask for at once when little is needed.
 static size_t generous_step(void) {
     size_t size = live()->limit << UNIT_SHIFT;
     size_t step = align_down(max_size(ARENA_STEP_MIN, size / ARENA_STEP_SHARE), UNIT_SIZE);
-    if (size + step < HUGE_ARENA_MIN) {
+    if (!huge_wants_end(size + step)) {
         return step;
     }
     uintptr_t end = limit_address();
-    return align_up(end + step, HUGE_PAGE_SIZE) - end;
+    return align_up(end + max_size(step, HUGE_PAGE_SIZE), HUGE_PAGE_SIZE) - end;
 }
 
 bool grow_arena(uint32_t units) {

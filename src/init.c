@@ -26,6 +26,11 @@ static void complain(const char *sentence) {
 }
 
 static bool init_locked(void) {
+    static bool read; // once, or what is complained about is said again at the next attempt
+    if (!read) {
+        settings_read(complain);
+        read = true;
+    }
     if (!arena_init()) {
         return false;
     }
@@ -33,7 +38,6 @@ static bool init_locked(void) {
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         root.fixed.classes[class] = sizeclass_table[class];
     }
-    settings_read(complain);
     allowance_begin(complain);
     if (root.live.options.value[OPTION_EVENTS]) {
         counters_begin();

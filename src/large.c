@@ -1,8 +1,8 @@
 #include "large.h"
 
-#include "allowance.h"
 #include "arena.h"
 #include "event.h"
+#include "huge.h"
 #include "mapping.h"
 #include "options.h"
 #include "os/os.h"
@@ -16,18 +16,6 @@ static uint32_t units_for(size_t size) {
 
 static size_t mapping_threshold(void) {
     return root.live.options.value[OPTION_MMAP_THRESHOLD];
-}
-
-// A block that is filled front to back touches all of its huge pages but the last part of one.
-static void ask_for_huge_pages(uint32_t head, size_t size) {
-    uintptr_t from = align_up(unit_address(head), HUGE_PAGE_SIZE);
-    uintptr_t to = align_down(unit_address(head) + size, HUGE_PAGE_SIZE);
-    if (size >= HUGE_BLOCK_MIN && !allowance_is_limited() &&
-        run_at(head)->dirty < units_for(size) && to > from &&
-        (to > __atomic_load_n(&root.live.huge_end, __ATOMIC_RELAXED) ||
-         root.live.giving.small_holes != 0)) {
-        os_advise_huge((void *)from, to - from);
-    }
 }
 
 // A block of so many bytes is about to be filled, which costs more than to give as much back.
@@ -45,7 +33,9 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
         return NULL;
     }
     note_growth(size);
-    ask_for_huge_pages(head, size);
+    if (run_at(head)->dirty < units_for(size)) {
+        huge_block(unit_address(head), size);
+    }
     if (zero && size <= POPULATE_ZEROED_MAX && run_at(head)->dirty == 0) {
         arena_populate(head, size);
     }

@@ -146,7 +146,7 @@ struct heap {
     uint64_t given; // bytes of blocks given back to spans, less those taken, since a trim was asked
     uint8_t flushes_only[CLASS_COUNT]; // times in a row the bin gave blocks back and took none
     uint64_t guard_next; // a sample is due when counters.refill_blocks exceeds this; 0: see guard.c
-    // 1: somebody wants back what is in the bins (heap_ask_all). The bins' `end` is NULL then, or
+    // 1: somebody wants back what is in the bins (idle_ask). The bins' `end` is NULL then, or
     // has been, so that the next free of the thread comes by.
     _Atomic uint32_t asked;
     uint32_t reserved;
@@ -181,6 +181,7 @@ struct lucid_region {
     _Atomic uint32_t mappings;      // how many of its blocks are mappings
     uint32_t current[CLASS_COUNT];  // the span that blocks of a class are taken from
     uint32_t usable[CLASS_COUNT];   // the first of the other spans with free blocks
+    uint64_t given; // bytes of small blocks freed, less those taken, since a trim was asked for
 };
 
 struct region_table {
@@ -372,6 +373,9 @@ struct giving {
     uint64_t idle_blocks;    // taken from idle threads' bins
     uintptr_t small_start;   // where huge pages were declined last
     uintptr_t small_end;
+    uintptr_t small_front;  // up to here huge pages were declined in the arena's first part
+    uint32_t small_tables;  // 1: they were declined in the tables
+    _Atomic uint32_t empty; // 1: what all threads have in their bins is wanted at once
 };
 
 // A wish from outside (answer.h; `lucid ctl` is who asks). The asker writes everything up to

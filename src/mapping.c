@@ -2,6 +2,7 @@
 
 #include "allowance.h"
 #include "event.h"
+#include "huge.h"
 #include "os/os.h"
 #include "root.h"
 
@@ -180,6 +181,7 @@ void *mapping_new(size_t size, size_t alignment, struct lucid_region *region) {
         (void)os_unmap((void *)start, end - start);
         return NULL;
     }
+    huge_mapping(start, end - start);
     event_raise(EVENT_MAPPING_MADE, (void *)address, size, 0, 1);
     return (void *)address;
 }

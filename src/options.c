@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+static const char *const thp_words[] = {
+    [THP_AUTO] = "auto", [THP_NEVER] = "never", [THP_ALWAYS] = "always"};
+
 const struct option_row option_table[OPTION_COUNT] = {
     [OPTION_MMAP_THRESHOLD] = {"mmap_threshold", OPTION_SIZE, ANY_TIME, MAPPING_THRESHOLD,
                                SMALL_MAX, MAPPING_THRESHOLD_MAX,
@@ -28,6 +31,9 @@ const struct option_row option_table[OPTION_COUNT] = {
                     "let `lucid ctl` give memory back and set options in this process"},
     [OPTION_LIMIT] = {"limit", OPTION_SHARE, AT_START, 0, 0, (uint64_t)1 << 50,
                       "no more memory than this, or this share of the control group's; 0: any"},
+    [OPTION_THP] = {"thp", OPTION_WORD, AT_START, THP_AUTO, THP_AUTO, THP_ALWAYS,
+                    "huge pages: where they pay (auto), nowhere (never), everywhere (always)",
+                    thp_words},
 };
 
 _Static_assert(OPTION_COUNT <= OPTION_ROOM, "the layout has room for every option");
@@ -93,12 +99,26 @@ static bool parse_share(const struct option_row *row, const char *text, size_t l
            (*value == 0 || *value >= LIMIT_MIN);
 }
 
+static bool parse_word(const struct option_row *row, const char *text, size_t length,
+                       uint64_t *value) {
+    for (uint64_t i = 0; i <= row->most; i++) {
+        if (same_word(text, length, row->words[i])) {
+            *value = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool option_parse(const struct option_row *row, const char *text, size_t length, uint64_t *value) {
     if (row->unit == OPTION_BOOL) {
         return parse_bool(text, length, value);
     }
     if (row->unit == OPTION_SHARE) {
         return parse_share(row, text, length, value);
+    }
+    if (row->unit == OPTION_WORD) {
+        return parse_word(row, text, length, value);
     }
     size_t i = 0;
     if (row->unit == OPTION_RATE && length > 2 && text[0] == '1' && text[1] == '/') {
@@ -150,6 +170,13 @@ void option_write(struct text *text, const struct option_row *row, uint64_t valu
         break;
     case OPTION_TIME:
         write_scaled(text, value, 1000, times, 1);
+        break;
+    case OPTION_WORD:
+        if (value <= row->most) {
+            text_add(text, row->words[value]);
+            break;
+        }
+        text_add_number(text, value); // from a process of another version
         break;
     case OPTION_RATE:
         text_add(text, value != 0 ? "1/" : "");
@@ -253,6 +280,13 @@ static void complain_name(const struct reading *reading, const char *name, size_
     reading->complain(buffer);
 }
 
+static void add_words(struct text *line, const struct option_row *row) {
+    for (uint64_t i = 0; i <= row->most; i++) {
+        text_add(line, i == 0 ? "" : i == row->most ? " or " : ", ");
+        text_add(line, row->words[i]);
+    }
+}
+
 static void complain_value(const struct reading *reading, enum option option, const char *value,
                            size_t length) {
     static const char *const expected[] = {
@@ -262,6 +296,7 @@ static void complain_value(const struct reading *reading, enum option option, co
         [OPTION_NUMBER] = "a number",
         [OPTION_RATE] = "0 or a rate such as 1/5000",
         [OPTION_SHARE] = "0, a size such as 2G from 1M on, or a share such as 80%",
+        [OPTION_WORD] = "",
     };
     const struct option_row *row = &option_table[option];
     enum option_source stays = reading->before->source[option];
@@ -273,6 +308,9 @@ static void complain_value(const struct reading *reading, enum option option, co
     text_add(&line, row->name);
     text_add(&line, ", which takes ");
     text_add(&line, expected[row->unit]);
+    if (row->unit == OPTION_WORD) {
+        add_words(&line, row);
+    }
     if (row->unit == OPTION_SIZE || row->unit == OPTION_TIME || row->unit == OPTION_NUMBER) {
         text_add(&line, " from ");
         option_write(&line, row, row->least);

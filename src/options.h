@@ -21,10 +21,12 @@ enum option {
     OPTION_GUARD,
     OPTION_CTL,
     OPTION_LIMIT,
+    OPTION_THP,
     OPTION_COUNT,
 };
 
 // OPTION_SHARE: 0, a size from LIMIT_MIN on, or 1 to 100 percent, as that number.
+// OPTION_WORD: one of the row's words, as its number.
 enum option_unit {
     OPTION_BOOL,
     OPTION_SIZE,
@@ -32,7 +34,11 @@ enum option_unit {
     OPTION_NUMBER,
     OPTION_RATE,
     OPTION_SHARE,
+    OPTION_WORD,
 };
+
+// Values of OPTION_THP.
+enum thp_wish { THP_AUTO = 0, THP_NEVER = 1, THP_ALWAYS = 2 };
 
 // When an option may be set: before the first block is served, or also while the program runs.
 enum option_moment { AT_START, ANY_TIME };
@@ -53,7 +59,8 @@ struct option_row {
     uint64_t initial;
     uint64_t least;
     uint64_t most;
-    const char *help; // one sentence
+    const char *help;         // one sentence
+    const char *const *words; // OPTION_WORD: `most` + 1 of them
 };
 
 // Indexed by enum option.

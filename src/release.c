@@ -2,13 +2,13 @@
 
 #include "allowance.h"
 #include "arena.h"
+#include "huge.h"
 #include "os/os.h"
 #include "pool.h"
 #include "root.h"
 
 // Memory is taken out of the pool while the kernel works on it, so not too much at once.
 #define PIECE_UNITS ((uint32_t)(((size_t)64 << 20) >> UNIT_SHIFT))
-#define SMALL_HOLES_MAX 500u
 #define VISITS 1000u      // of runs too young to be given back, before a search gives up
 #define GROWTH_VISITS 64u // the same when a large block is made
 
@@ -85,31 +85,6 @@ static void release_records(uint32_t head, uint32_t length) {
     }
 }
 
-// The kernel fills the holes around what still lives again, where it was asked for huge pages: there
-// it must be asked not to, for whole huge pages. Each such place splits the kernel's mapping; when
-// there are many, the whole area gives its huge pages up, and is one mapping again.
-void release_keep_small(uintptr_t start, size_t length) {
-    struct giving *giving = &root.live.giving;
-    uintptr_t area = align_up(root.fixed.base + HUGE_ARENA_MIN, HUGE_PAGE_SIZE);
-    uintptr_t limit = __atomic_load_n(&root.live.huge_end, __ATOMIC_RELAXED);
-    uintptr_t end = align_up(start + length, HUGE_PAGE_SIZE);
-    start = align_down(start, HUGE_PAGE_SIZE);
-    start = start > area ? start : area;
-    end = end < limit ? end : limit;
-    if (start >= end || (start >= __atomic_load_n(&giving->small_start, __ATOMIC_RELAXED) &&
-                         end <= __atomic_load_n(&giving->small_end, __ATOMIC_RELAXED))) {
-        return; // no huge pages were asked for, or they were declined a moment ago
-    }
-    if (__atomic_fetch_add(&giving->small_holes, 1, __ATOMIC_RELAXED) % SMALL_HOLES_MAX ==
-        SMALL_HOLES_MAX - 1) {
-        start = area;
-        end = limit;
-    }
-    os_advise_small((void *)start, end - start);
-    __atomic_store_n(&giving->small_start, start, __ATOMIC_RELAXED);
-    __atomic_store_n(&giving->small_end, end, __ATOMIC_RELAXED);
-}
-
 // One call for the whole piece: what is not there costs the kernel nothing. Returns how many dirty
 // units became clean. pre: the piece is BUSY and ours.
 static uint32_t release_piece(uint32_t head) {
@@ -133,7 +108,7 @@ static uint32_t release_for_long(uint32_t head) {
     uint32_t length = run_length_of(run_load(head));
     uint32_t released = release_piece(head);
     if (released > 0) {
-        release_keep_small(unit_address(head), (size_t)length << UNIT_SHIFT);
+        huge_keep_small(unit_address(head), (size_t)length << UNIT_SHIFT);
         release_records(head, length);
         run_at(head)->size = now_ms(); // for those who take it again too soon
     }
@@ -188,10 +163,9 @@ static uint64_t dirty_in_vain(void) {
 // The units of a free run of which about `wanted` can go at once: false, there are none. Huge pages go
 // whole: the rest of one would come back in small pages, and cost the kernel its mapping's unity.
 static bool find_useless(uint32_t head, uint64_t wanted, uint32_t *start, uint32_t *end) {
-    uintptr_t area = root.fixed.base + HUGE_ARENA_MIN;
     uint32_t last = head + run_length_of(run_load(head));
-    bool huge = unit_address(last) > area && unit_address(head) < root.live.huge_end;
-    size_t step = huge ? HUGE_PAGE_SIZE : UNIT_SIZE;
+    size_t step =
+        huge_covers_part(unit_address(head), unit_address(last)) ? HUGE_PAGE_SIZE : UNIT_SIZE;
     uint32_t from = unit_of(align_up(unit_address(head), step));
     last = unit_of(align_down(unit_address(last), step));
     from = first_dirty(from, last);
@@ -249,13 +223,10 @@ static void release_clean(uint32_t node) {
 uint64_t release_all(void) {
     uint64_t released = release_dirty(0, 0);
     os_lock(&pool()->lock);
-    if (root.live.huge_end != 0) {
-        release_clean(pool()->tree[0]);
-        uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
-        if (root.live.limit > top) {
-            (void)os_purge((void *)unit_address((uint32_t)top), (root.live.limit - top)
-                                                                    << UNIT_SHIFT);
-        }
+    release_clean(pool()->tree[0]);
+    uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
+    if (root.live.limit > top) {
+        (void)os_purge((void *)unit_address((uint32_t)top), (root.live.limit - top) << UNIT_SHIFT);
     }
     os_unlock(&pool()->lock);
     return released;

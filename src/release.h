@@ -13,9 +13,6 @@ uint64_t release_dirty(uint64_t keep, uint32_t age);
 // dirty memory goes back, so that what is resident at the peak is what is in use then, and little else.
 void release_for_growth(void);
 
-// To be called after pages of the arena were given back: the kernel is not to fill such holes again.
-void release_keep_small(uintptr_t start, size_t length);
-
 // The same for everything that no run uses, clean runs and the top included: huge pages may stand
 // behind units that nobody has ever written to.
 uint64_t release_all(void);

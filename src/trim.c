@@ -1,8 +1,8 @@
 #include "trim.h"
 
+#include "huge.h"
 #include "options.h"
 #include "os/os.h"
-#include "release.h"
 #include "root.h"
 #include "span.h"
 #include "spanstate.h"
@@ -21,7 +21,7 @@ static size_t give_pages(uintptr_t start, uintptr_t end) {
     if (start >= end || !os_purge((void *)start, end - start)) {
         return 0;
     }
-    release_keep_small(start, end - start);
+    huge_keep_small(start, end - start);
     return end - start;
 }
 

@@ -2,7 +2,8 @@
 // Prints how much memory is resident for how much that lives, at once and after a pause; `floor` is
 // what the pages take on which something lives.
 //
-// usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS]]
+// usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS [wait]]]
+// wait: says how much is resident once more after a line has come on the standard input.
 // KIND: small (16 to 512 bytes), mixed (to 32 KiB), large (100 KiB to 8 MiB), random (small, freed
 // in random order). What is kept lies in rows of neighbours, but for random.
 #include <fcntl.h>
@@ -181,7 +182,7 @@ static void nap(unsigned milliseconds) {
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fputs("usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS]]\n", stderr);
+        fputs("usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS [wait]]]\n", stderr);
         return 64;
     }
     kind = argv[1];
@@ -223,5 +224,12 @@ int main(int argc, char **argv) {
            (double)at_once / 1048576, (double)after / 1048576, usage.ru_minflt,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    if (argc > 7) {
+        char byte;
+        fflush(stdout);
+        if (read(STDIN_FILENO, &byte, 1) == 1) {
+            printf("later %.2f MiB\n", (double)resident() / 1048576);
+        }
+    }
     return 0;
 }

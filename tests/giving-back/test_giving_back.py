@@ -1,15 +1,13 @@
 """A burst, then silence: what stays resident without another call to the allocator."""
 
 import ctypes
-import os
 import re
-from pathlib import Path
 
+import hugepages
 from onetest import BUILD, LIBRARY, Case, main
 
 BURST = BUILD / "tests" / "giving-back" / "burst"
 SLEEPERS = BUILD / "tests" / "giving-back" / "sleepers"
-THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PR_SET_THP_DISABLE = 41
 PAUSE_MS = 2000
 MIB = 1 << 20
@@ -55,23 +53,8 @@ class GivingBack(Case):
         for shape in SHAPES:
             self.keeps_the_promise(shape)
 
-    def system_setting(self, setting):
-        """Until the end of the test; a test that cannot have it is skipped."""
-        if not THP.exists():
-            self.skipTest("the kernel has no transparent huge pages")
-        before = re.search(r"\[(\w+)\]", THP.read_text(encoding="ascii"))[1]
-        if before == setting:
-            return
-        if not os.access(THP, os.W_OK):
-            self.skipTest(f"{THP} is {before} and cannot be written")
-        try:
-            THP.write_text(setting, encoding="ascii")
-        except OSError as error:
-            self.skipTest(f"{THP} is {before} and cannot be written: {error}")
-        self.addCleanup(THP.write_text, before, encoding="ascii")
-
     def test_bursts_with_huge_pages_always(self):
-        self.system_setting("always")
+        hugepages.set_system(self, "always")
         for shape in SHAPES[:8]:
             self.keeps_the_promise(shape)
 

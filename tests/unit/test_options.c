@@ -129,6 +129,11 @@ static void notations(void **state) {
         {"2000T", false, 0},
         {"all", false, 0},
     };
+    static const struct notation words[] = {
+        {"auto", true, THP_AUTO}, {"never", true, THP_NEVER}, {"Always", true, THP_ALWAYS},
+        {"1", false, 0},          {"alway", false, 0},        {"", false, 0},
+    };
+    check_notations(OPTION_THP, words, sizeof(words) / sizeof(words[0]));
     check_notations(OPTION_LIMIT, shares, sizeof(shares) / sizeof(shares[0]));
     check_notations(OPTION_MMAP_THRESHOLD, sizes, sizeof(sizes) / sizeof(sizes[0]));
     check_notations(OPTION_PURGE_AGE, times, sizeof(times) / sizeof(times[0]));
@@ -156,6 +161,8 @@ static void complains_and_suggests(void **state) {
     require_complaint("limit=200%",
                       "'200%' is no value for limit, which takes 0, a size such as 2G "
                       "from 1M on, or a share such as 80%; the default stays");
+    require_complaint("thp=madvise", "'madvise' is no value for thp, which takes auto, never or "
+                                     "always; the default stays");
     require_complaint("=5", "no option is called ''");
     (void)read_options("a=1,b=2,purge=0,c=3");
     assert_int_equal(complaint_count, 3);

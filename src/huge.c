@@ -1,0 +1,176 @@
+#include "huge.h"
+
+#include "options.h"
+#include "os/os.h"
+#include "root.h"
+
+#define SMALL_HOLES_MAX 500u
+
+static struct giving *giving(void) {
+    return &root.live.giving;
+}
+
+static uint64_t wish(void) {
+    return root.live.options.value[OPTION_THP];
+}
+
+static bool is_limited(void) {
+    return __atomic_load_n(&root.live.allowance.most, __ATOMIC_RELAXED) != 0;
+}
+
+static uintptr_t limit_address(void) {
+    return root.fixed.base +
+           atomic_load_explicit(&root.live.reach, memory_order_relaxed) * BLOCK_ALIGN;
+}
+
+static uintptr_t huge_end(void) {
+    return __atomic_load_n(&root.live.huge_end, __ATOMIC_RELAXED);
+}
+
+// From here up to huge_end() they are asked for.
+static uintptr_t huge_start(void) {
+    size_t skipped = wish() == THP_ALWAYS ? UNIT_SIZE : HUGE_ARENA_MIN;
+    return align_up(root.fixed.base + skipped, HUGE_PAGE_SIZE);
+}
+
+// ---- asking -------------------------------------------------------------------------------------
+
+static void ask(uintptr_t start, uintptr_t end) {
+    start = align_up(start, HUGE_PAGE_SIZE);
+    end = align_down(end, HUGE_PAGE_SIZE);
+    if (start < end) {
+        os_advise_huge((void *)start, end - start);
+    }
+}
+
+void huge_arena(uintptr_t start, bool apart) {
+    if (is_limited() || wish() == THP_NEVER) {
+        os_advise_small((void *)start, limit_address() - start);
+        return;
+    }
+    uintptr_t from = apart ? align_up(start, HUGE_PAGE_SIZE) : huge_end();
+    uintptr_t to = align_down(limit_address(), HUGE_PAGE_SIZE);
+    from = from > huge_start() ? from : huge_start();
+    if (from < to) {
+        __atomic_store_n(&root.live.huge_end, to, __ATOMIC_RELAXED);
+        ask(from, to);
+    }
+}
+
+bool huge_covers(uintptr_t address) {
+    return address >= huge_start() && address < huge_end();
+}
+
+bool huge_covers_part(uintptr_t start, uintptr_t end) {
+    return end > huge_start() && start < huge_end();
+}
+
+// A block that is filled front to back touches all of its huge pages but the last part of one.
+void huge_block(uintptr_t start, size_t size) {
+    size_t least = wish() == THP_ALWAYS ? HUGE_PAGE_SIZE : HUGE_BLOCK_MIN;
+    uintptr_t end = align_down(start + size, HUGE_PAGE_SIZE);
+    if (size < least || is_limited() || wish() == THP_NEVER ||
+        (huge_covers(align_up(start, HUGE_PAGE_SIZE)) && end <= huge_end() &&
+         giving()->small_holes == 0)) {
+        return;
+    }
+    if (start < huge_start()) {
+        __atomic_store_n(&giving()->small_front, 0, __ATOMIC_RELAXED);
+    }
+    ask(start, end);
+}
+
+void huge_mapping(uintptr_t start, size_t length) {
+    if (wish() == THP_NEVER) {
+        os_advise_small((void *)start, length);
+    } else if (wish() == THP_ALWAYS && !is_limited()) {
+        ask(start, start + length);
+    }
+}
+
+bool huge_wants_end(size_t arena) {
+    return wish() == THP_ALWAYS || (wish() == THP_AUTO && arena >= HUGE_ARENA_MIN);
+}
+
+// ---- declining ----------------------------------------------------------------------------------
+
+static void decline_piece(uintptr_t start, uintptr_t end, uintptr_t limit) {
+    end = end < limit ? end : limit;
+    if (start < end) {
+        os_advise_small((void *)start, end - start);
+    }
+}
+
+// What is foreign inside the arena is its owner's affair. The runs tile the arena at every instant;
+// one that was a head a moment ago may have been joined with the one before it.
+static void decline(uintptr_t start, uintptr_t end) {
+    uint32_t top = (uint32_t)atomic_load_explicit(&root.live.top, memory_order_acquire);
+    uint32_t head = root.live.break_moves + root.live.continued == 0 ? top : 1;
+    while (head < top && unit_address(head) < end) {
+        uint64_t shape = run_load(head);
+        uint32_t next = head + (run_length_of(shape) != 0 ? run_length_of(shape) : 1);
+        if (run_kind_of(shape) == RUN_FOREIGN) {
+            decline_piece(start, unit_address(head), end);
+            start = start > unit_address(next) ? start : unit_address(next);
+        }
+        head = next;
+    }
+    decline_piece(start, end, end);
+}
+
+void huge_decline_all(void) {
+    decline(unit_address(1), limit_address());
+}
+
+static void decline_tables(void) {
+    uintptr_t start = root.fixed.meta_start; // the first of them, and the records of runs the last
+    uintptr_t end = (uintptr_t)(root.fixed.runs + root.fixed.capacity);
+    os_advise_small((void *)start, align_up(end, root.fixed.page_size) - start);
+}
+
+void huge_begin(void) {
+    if (wish() == THP_NEVER) {
+        decline_tables();
+    }
+}
+
+// Below huge_start() only large blocks have asked for them, but the system may give them to all
+// memory; to tell costs more than to decline them once.
+static void keep_front_small(uintptr_t start, uintptr_t end) {
+    uintptr_t front = huge_start() < limit_address() ? huge_start() : limit_address();
+    end = end < front ? end : front;
+    if (start < end && end > __atomic_load_n(&giving()->small_front, __ATOMIC_RELAXED)) {
+        decline(unit_address(1), front);
+        __atomic_store_n(&giving()->small_front, front, __ATOMIC_RELAXED);
+    }
+}
+
+// For whole huge pages. Each such place splits the kernel's mapping; when there are many, the whole
+// area gives its huge pages up, and is one mapping again.
+void huge_keep_small(uintptr_t start, size_t length) {
+    if (is_limited() || wish() == THP_NEVER) {
+        return; // they have been declined already
+    }
+    if (__atomic_exchange_n(&giving()->small_tables, 1, __ATOMIC_RELAXED) == 0) {
+        decline_tables(); // parts of which go back, too
+    }
+    keep_front_small(start, start + length);
+    uintptr_t area = huge_start();
+    uintptr_t limit = huge_end();
+    uintptr_t end = align_up(start + length, HUGE_PAGE_SIZE);
+    start = align_down(start, HUGE_PAGE_SIZE);
+    start = start > area ? start : area;
+    end = end < limit ? end : limit;
+    if (start >= end || (start >= __atomic_load_n(&giving()->small_start, __ATOMIC_RELAXED) &&
+                         end <= __atomic_load_n(&giving()->small_end, __ATOMIC_RELAXED))) {
+        return; // no huge pages were asked for, or they were declined a moment ago
+    }
+    if (__atomic_fetch_add(&giving()->small_holes, 1, __ATOMIC_RELAXED) % SMALL_HOLES_MAX ==
+        SMALL_HOLES_MAX - 1) {
+        start = area;
+        end = limit;
+    }
+    decline(start, end);
+    __atomic_store_n(&giving()->small_start, start, __ATOMIC_RELAXED);
+    __atomic_store_n(&giving()->small_end, end, __ATOMIC_RELAXED);
+}

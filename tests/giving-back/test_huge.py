@@ -1,0 +1,164 @@
+"""The option thp, and that memory which was given back does not come again as huge pages."""
+
+import re
+import shutil
+import subprocess
+
+import hugepages
+from onetest import BUILD, LIBRARY, Case, main
+
+BURST = BUILD / "tests" / "giving-back" / "burst"
+PARTS = BUILD / "tests" / "giving-back" / "hugeparts"
+MIB = 1 << 20
+PAUSE_MS = 2000
+OURS = ("first", "last", "large", "mapping", "units", "meta")
+
+
+def read_areas(pid):
+    """The mappings of a process: start, end, the fields of its smaps entry."""
+    areas = []
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as smaps:
+        for line in smaps:
+            head = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+            if head:
+                areas.append((int(head[1], 16), int(head[2], 16), {}))
+            else:
+                name, value = line.split(":", 1)
+                areas[-1][2][name] = value.split()
+    return areas
+
+
+def fallbacks():
+    with open("/proc/vmstat", encoding="ascii") as vmstat:
+        return int(re.search(r"(?m)^thp_fault_fallback (\d+)", vmstat.read())[1])
+
+
+class Huge(Case):
+    def begin(self, program, *words, options=""):
+        process = subprocess.Popen([program, *map(str, words)], text=True, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE,
+                                   env={"LD_PRELOAD": LIBRARY, "LUCID_OPTIONS": options})
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        return process
+
+    def parts(self, mib, options):
+        """{part: fields of the mapping it lies in}"""
+        process = self.begin(PARTS, mib, options=options)
+        places = {name: int(place, 16) for name, place in
+                  re.findall(r"(\w+) 0x([0-9a-f]+)", process.stdout.readline())}
+        self.assertEqual(len(places), 7)
+        areas = read_areas(process.pid)
+        return {name: next(fields for start, end, fields in areas if start <= place < end)
+                for name, place in places.items()}
+
+    def assert_flag(self, parts, flag, names):
+        for name, fields in parts.items():
+            self.assertEqual(flag in fields["VmFlags"], name in names, (name, fields))
+
+    def huge_bytes(self, fields):
+        return int(fields["AnonHugePages"][0]) * 1024
+
+    def assert_huge(self, fields, least, before):
+        """Unless the kernel had none left."""
+        self.assertEqual(fields["THPeligible"], ["1"])
+        if fallbacks() == before:
+            self.assertGreaterEqual(self.huge_bytes(fields), least, fields)
+
+    # ---- the option --------------------------------------------------------------------------
+
+    def test_never_is_none(self):
+        for setting in ("always", "madvise", "never"):
+            hugepages.set_system(self, setting)
+            for mib in (1, 40):
+                parts = self.parts(mib, "thp=never")
+                self.assert_flag(parts, "nh", OURS)
+                self.assertEqual(sum(self.huge_bytes(parts[name]) for name in OURS), 0)
+
+    def test_never_leaves_the_programs_own_memory_alone(self):
+        hugepages.set_system(self, "always")
+        self.assertEqual(self.parts(1, "thp=never")["own"]["THPeligible"], ["1"])
+
+    def test_always_is_everywhere(self):
+        for setting in ("always", "madvise"):
+            hugepages.set_system(self, setting)
+            before = fallbacks()
+            parts = self.parts(8, "thp=always")
+            self.assert_flag(parts, "hg", ("last", "large", "mapping"))
+            self.assert_huge(parts["last"], 14 * MIB, before)
+            self.assert_huge(parts["mapping"], 60 * MIB, before)
+
+    def test_always_asks_in_vain_when_the_system_has_none(self):
+        hugepages.set_system(self, "never")
+        parts = self.parts(8, "thp=always")
+        self.assertEqual(sum(self.huge_bytes(fields) for fields in parts.values()), 0)
+
+    def test_auto_asks_where_they_pay(self):
+        hugepages.set_system(self, "madvise")
+        before = fallbacks()
+        parts = self.parts(1, "thp=auto")
+        self.assert_flag(parts, "hg", ("large",))
+        parts = self.parts(40, "")
+        self.assert_flag(parts, "hg", ("last", "large"))
+        self.assert_flag(parts, "nh", ())
+        self.assert_huge(parts["last"], 20 * MIB, before)
+
+    def test_with_a_limit_there_are_none(self):
+        hugepages.set_system(self, "always")
+        parts = self.parts(40, "thp=always,limit=1G")
+        self.assert_flag(parts, "nh", ("first", "last", "large"))
+        self.assertEqual(self.huge_bytes(parts["last"]), 0)
+
+    def test_never_costs_one_call_for_each_growth(self):
+        if shutil.which("strace") is None:
+            self.skipTest("strace is not installed")
+        log = self.folder / "log"
+        self.succeed("strace", "-f", "-o", log, "-e", "trace=brk,madvise", PARTS, 100,
+                     env={"LD_PRELOAD": LIBRARY, "LUCID_OPTIONS": "thp=never"})
+        calls = log.read_text(encoding="utf-8")
+        declined = calls.count("MADV_NOHUGEPAGE")
+        self.assertGreater(declined, 10)
+        self.assertLessEqual(declined, calls.count(" brk(") + 2)
+        self.assertLess(declined, 50)
+
+    # ---- what was given back -----------------------------------------------------------------
+
+    def settles(self, shape, setting, options):
+        """MiB: what was resident before, after the pause and later; for the longest pause needed."""
+        left = {}
+        for pause in (PAUSE_MS, 2 * PAUSE_MS, 5 * PAUSE_MS):
+            process = self.begin(BURST, *shape, pause, 1, "wait", options=options)
+            said = process.stdout.readline()
+            hugepages.wait_for_khugepaged(self)
+            said += process.communicate("\n", timeout=100)[0]
+            left = {name: float(value) for name, value in
+                    re.findall(r"(live|before|after|floor|later) ([\d.]+)", said)}
+            left["allowed"] = left["before"] + max(left["live"], left["floor"]) * 1.2 + 4
+            if left["after"] <= left["allowed"]:
+                break
+        self.assertLessEqual(left["after"], left["allowed"], (shape, setting, options))
+        self.assertLessEqual(left["later"], left["allowed"], (shape, setting, options, left))
+
+    def holes_stay(self, setting, options=""):
+        hugepages.set_system(self, setting)
+        hugepages.make_khugepaged_eager(self)
+        for shape in (("small", 12, 2, 0), ("small", 100, 2, 0), ("mixed", 100, 2, 4),
+                      ("large", 200, 5, 0), ("random", 100, 0, 4)):
+            self.settles(shape, setting, options)
+
+    def test_holes_stay_with_huge_pages_never(self):
+        self.holes_stay("never")
+
+    def test_holes_stay_with_huge_pages_on_request(self):
+        self.holes_stay("madvise")
+
+    def test_holes_stay_with_huge_pages_always(self):
+        self.holes_stay("always")
+
+    def test_holes_stay_when_huge_pages_are_asked_for_everywhere(self):
+        self.holes_stay("always", "thp=always")
+
+
+main(Huge)
