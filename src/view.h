@@ -15,7 +15,4 @@ struct view {
 // False unless all of it could be read.
 bool view_read(const struct view *view, uint64_t address, void *to, size_t length);
 
-// The reading process's own memory. The caller answers for the addresses being readable.
-extern const struct view view_self;
-
 #endif

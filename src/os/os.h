@@ -104,7 +104,6 @@ uint64_t os_random(void);
 
 // Milliseconds of a coarse clock that never goes back; wraps are the caller's business.
 uint64_t os_now_ms(void);
-uint64_t os_realtime_seconds(void);
 
 // Prepares what os_on_thread_exit needs for this hook; the process has one hook only. False: it
 // cannot be had. Does not allocate.

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+// The C library has none.
+extern void free_sized(void *block, size_t size) __attribute__((weak));
+
 // Ten times the quarantine: a block leaves it at random, but it has left after so many.
 enum { MANY = 100000 };
 
@@ -67,6 +70,15 @@ static void churn(size_t size) {
     for (int i = 0; i < MANY; i++) {
         free(malloc(size));
     }
+}
+
+// In a class of 112 bytes, so that the class alone does not tell.
+static void one_too_small(void) {
+    free_sized(malloc(100), 99);
+}
+
+static void one_too_large(void) {
+    free_sized(malloc(100), 101);
 }
 
 static void write_after_free(void) {
@@ -296,6 +308,8 @@ static const struct {
     {"write_into_slack", write_into_slack},
     {"write_canary_end", write_canary_end},
     {"overflow_seen_by_realloc", overflow_seen_by_realloc},
+    {"one_too_small", one_too_small},
+    {"one_too_large", one_too_large},
     {"overflow_after_shrinking", overflow_after_shrinking},
     {"write_after_free", write_after_free},
     {"write_after_free_evicted", write_after_free_evicted},

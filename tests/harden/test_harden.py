@@ -76,6 +76,11 @@ class Harden(Case):
     def test_large_double_free_is_found(self):
         self.assert_stopped("large_double_free", "free", "double free of", r".*")
 
+    def test_a_wrong_size_is_found(self):
+        for name in ("one_too_small", "one_too_large"):
+            self.assert_stopped(name, "free_sized", "wrong size given with",
+                                r"112-byte block of span 0x[0-9a-f]+")
+
     def test_usable_size_is_what_was_asked_for(self):
         self.assertEqual(set(self.says("usable")), {"0"})
 

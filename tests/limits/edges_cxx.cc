@@ -8,6 +8,8 @@
 #include <initializer_list>
 #include <new>
 
+#include <sys/resource.h>
+
 static size_t hide(size_t size) {
     __asm__ volatile("" : "+r"(size));
     return size;
@@ -49,6 +51,39 @@ static void handler_is_called() {
     REQUIRE(handled == 3, "the new handler was called %d times", handled);
 }
 
+// Bytes of addresses that this process uses.
+static size_t address_space() {
+    unsigned long pages = 0;
+    std::FILE *file = std::fopen("/proc/self/statm", "r");
+    REQUIRE(file != nullptr && std::fscanf(file, "%lu", &pages) == 1, "/proc/self/statm");
+    (void)std::fclose(file);
+    return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+static void *spare;
+
+static void give_back_the_spare() {
+    ::operator delete(spare);
+    spare = nullptr;
+    std::set_new_handler(nullptr);
+}
+
+// What the handler gives back is what is asked for then.
+static void handler_makes_room() {
+    const size_t size = static_cast<size_t>(100) << 20;
+    spare = ::operator new(size);
+    struct rlimit before = {};
+    REQUIRE(getrlimit(RLIMIT_AS, &before) == 0, "the limit");
+    struct rlimit now = before;
+    now.rlim_cur = address_space() + size / 2;
+    REQUIRE(setrlimit(RLIMIT_AS, &now) == 0, "a limit");
+    std::set_new_handler(give_back_the_spare);
+    void *block = ::operator new(size);
+    REQUIRE(block != nullptr && spare == nullptr, "the handler has made room");
+    ::operator delete(block);
+    REQUIRE(setrlimit(RLIMIT_AS, &before) == 0, "no limit");
+}
+
 static void require_served(size_t size, size_t alignment) {
     void *block = ::operator new(size, std::align_val_t(alignment));
     REQUIRE(reinterpret_cast<uintptr_t>(block) % alignment == 0, "%zx at %zx", size, alignment);
@@ -62,6 +97,7 @@ int main() {
         require_refused(hide(size));
     }
     handler_is_called();
+    handler_makes_room();
     void *first = ::operator new(hide(0));
     void *second = ::operator new(hide(0));
     REQUIRE(first != second, "blocks of nothing differ");

@@ -79,7 +79,12 @@ static void nothing_wrong() {
     delete new Wide;
     delete[] new Wide[3];
     delete static_cast<int *>(nullptr);
+    ::operator delete(nullptr, static_cast<size_t>(10));
+    const auto wide = std::align_val_t(64);
     ::operator delete(::operator new(10, std::nothrow), std::nothrow);
+    ::operator delete[](::operator new[](10, std::nothrow), std::nothrow);
+    ::operator delete(::operator new(10, wide, std::nothrow), wide, std::nothrow);
+    ::operator delete[](::operator new[](10, wide, std::nothrow), wide, std::nothrow);
 }
 
 static const struct {

@@ -133,12 +133,29 @@ static void large_blocks_and_mappings(void **state) {
     assert_int_equal(all[EVENT_FREE], 2);
 }
 
+// A heap that is emptied as a whole frees what it had, block by block.
+static void heaps_that_are_emptied(void **state) {
+    (void)state;
+    lucid_heap *heap = lucid_heap_new("events");
+    void *first = lucid_heap_alloc(heap, 100);
+    for (unsigned i = 0; i < 9; i++) {
+        assert_non_null(lucid_heap_alloc(heap, 100));
+    }
+    assert_non_null(lucid_heap_alloc(heap, 100000));
+    lucid_heap_free(heap, first);
+    uint64_t before = all[EVENT_FREE];
+    uint64_t large = all[EVENT_LARGE_GONE];
+    lucid_heap_free_all(heap);
+    assert_int_equal(all[EVENT_FREE] - before, 10);
+    assert_int_equal(all[EVENT_LARGE_GONE] - large, 1);
+    lucid_heap_destroy(heap);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attaches_four),
-        cmocka_unit_test(raise_each),
-        cmocka_unit_test(every_call_is_told),
-        cmocka_unit_test(large_blocks_and_mappings),
+        cmocka_unit_test(attaches_four),          cmocka_unit_test(raise_each),
+        cmocka_unit_test(every_call_is_told),     cmocka_unit_test(large_blocks_and_mappings),
+        cmocka_unit_test(heaps_that_are_emptied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

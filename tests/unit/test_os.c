@@ -183,11 +183,24 @@ static void knows_the_process(void **state) {
     (void)pthread_join(thread, NULL);
 }
 
+// The last line of /proc/self/maps is not the end of all addresses.
+static void knows_no_module_beyond(void **state) {
+    (void)state;
+    struct os_module module;
+    assert_true(os_find_module((uintptr_t)&knows_no_module_beyond, &module));
+    assert_false(os_find_module(UINTPTR_MAX - 4096, &module));
+    assert_false(os_find_module(16, &module));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(locks_exclude), cmocka_unit_test(try_lock),
-        cmocka_unit_test(unlock_wakes),  cmocka_unit_test(memory_calls),
-        cmocka_unit_test(faults),        cmocka_unit_test(knows_the_process),
+        cmocka_unit_test(locks_exclude),
+        cmocka_unit_test(try_lock),
+        cmocka_unit_test(unlock_wakes),
+        cmocka_unit_test(memory_calls),
+        cmocka_unit_test(faults),
+        cmocka_unit_test(knows_the_process),
+        cmocka_unit_test(knows_no_module_beyond),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

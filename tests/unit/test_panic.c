@@ -6,6 +6,7 @@
 #include "block.h"
 #include "fence.h"
 #include "free.h"
+#include "guard.h"
 #include "harden.h"
 #include "init.h"
 #include "large.h"
@@ -35,10 +36,9 @@ static void read_all(int file, char *text, size_t room) {
     text[length] = '\0';
 }
 
-// `act` must end the process with SIGABRT and this one line.
-static void require_end(void (*act)(void), const char *expected) {
+// `act` must end the process with SIGABRT and a report that has this in its first line.
+static void require_report(void (*act)(void), const char *expected, char *text, size_t room) {
     int ends[2];
-    char text[500];
     int status = 0;
     assert_int_equal(pipe(ends), 0);
     pid_t pid = fork();
@@ -50,13 +50,21 @@ static void require_end(void (*act)(void), const char *expected) {
         _exit(0);
     }
     (void)close(ends[1]);
-    read_all(ends[0], text, sizeof(text));
+    read_all(ends[0], text, room);
     (void)close(ends[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (strstr(text, expected) == NULL || strchr(text, '\n') != text + strlen(text) - 1) {
-        fail_msg("\"%s\" instead of one line with \"%s\"", text, expected);
+    const char *found = strstr(text, expected);
+    if (found == NULL || strchr(text, '\n') < found) {
+        fail_msg("\"%s\" instead of a line with \"%s\"", text, expected);
     }
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+// The same, and the line is all that is said.
+static void require_end(void (*act)(void), const char *expected) {
+    char text[500];
+    require_report(act, expected, text, sizeof(text));
+    assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 
 // ---- two frees of one block at once ---------------------------------------------------------------
@@ -141,8 +149,23 @@ static void fenced_twice(void) {
     fence_free(block, "free");
 }
 
+static void guarded_twice(void) {
+    (void)setenv("LUCID_OPTIONS", "guard=1/1", 1);
+    char *block = lucid_malloc(100);
+    while (!guard_holds(block)) {
+        block = lucid_malloc(100);
+    }
+    struct guard_slot *slot = root.live.guard->slots;
+    while (slot->address != (uintptr_t)block) {
+        slot++;
+    }
+    atomic_store(&slot->state, SLOT_FREEING); // by another thread, which has come as far as this
+    guard_free(block, "free");
+}
+
 static void frees_at_once_are_found(void **state) {
     (void)state;
+    char text[4000];
     require_end(run_twice, " lucid: free(): double free of 0x");
     require_end(mapping_twice, " lucid: free(): double free of 0x");
     require_end(span_gone_meanwhile, " lucid: free(): double free (its span is gone) of 0x");
@@ -153,6 +176,7 @@ static void frees_at_once_are_found(void **state) {
     require_end(region_ended_twice, " lucid: lucid_heap_destroy(): use of the destroyed heap 0x");
     require_end(hardened_twice, " lucid: free(): double free of 0x");
     require_end(fenced_twice, " lucid: free(): double free of 0x");
+    require_report(guarded_twice, " lucid: free(): double free of 0x", text, sizeof(text));
 }
 
 // ---- no start ---------------------------------------------------------------------------------------
@@ -194,23 +218,7 @@ static void heap_unstarted(void) {
     (void)lucid_heap_alloc((lucid_heap *)foreign, 10);
 }
 
-// Ends the process in the end, so that it can be played like the others.
-static void functions_unstarted(void) {
-    refuse_the_start();
-    errno = 0;
-    bool refused = lucid_malloc(10) == NULL && errno == ENOMEM;
-    errno = 0;
-    refused = refused && lucid_heap_new("none") == NULL && errno == ENOMEM;
-    errno = 0;
-    refused = refused && lucid_malloc(100000) == NULL && errno == ENOMEM;
-    lucid_free(NULL);
-    refused = refused && lucid_malloc_trim(0) == 0;
-    (void)os_inject(OS_RESERVE, 0, false);
-    void *block = lucid_malloc(10); // nothing fails any more
-    panic_broken(refused && block != NULL ? "refused, and then there is memory" : "not refused", 0);
-}
-
-static void nothing_works_without_a_start(void **state) {
+static void nothing_is_ours_without_a_start(void **state) {
     (void)state;
     if (!LUCID_CHECKED && !LUCID_STRESS) {
         skip(); // without faults to inject
@@ -222,7 +230,6 @@ static void nothing_works_without_a_start(void **state) {
     require_end(realloc_unstarted, sentence);
     require_end(usable_size_unstarted, sentence);
     require_end(heap_unstarted, "lucid_heap_alloc(): pointer that is no heap 0x");
-    require_end(functions_unstarted, "lucid: refused, and then there is memory 0x0");
 }
 
 // ---- damage -----------------------------------------------------------------------------------------
@@ -273,6 +280,13 @@ static void wrong_count(void) {
     panic_broken("an ordinary build does not look at unit", head);
 }
 
+static void damaged_span(void) {
+    void *block = lucid_malloc(100);
+    uint32_t unit = unit_of((uintptr_t)block);
+    run_at(unit - root.fixed.units[unit].back)->class = 0;
+    panic_misuse("free", "double free of", block);
+}
+
 static void damage_is_found(void **state) {
     (void)state;
     require_end(no_run, " lucid: arena: no run begins at unit 0x1\n");
@@ -281,13 +295,33 @@ static void damage_is_found(void **state) {
     require_end(wrong_pool, " lucid: arena: the pool's counts are wrong; free units 0x");
     require_end(wrong_count, LUCID_CHECKED ? " lucid: span's count differs from its bits at unit 0x"
                                            : " lucid: an ordinary build does not look at unit 0x");
+    require_end(damaged_span, " (in a damaged span)\n");
+}
+
+// ---- memory of others -------------------------------------------------------------------------------
+
+// The arena has grown past it when it is freed.
+static void foreign_break(void) {
+    lucid_free(lucid_malloc(100));
+    char *other = sbrk(3 * (intptr_t)UNIT_SIZE);
+    char *aligned = (char *)align_up((uintptr_t)other, UNIT_SIZE);
+    for (unsigned i = 0; i < 1000 && !in_arena((uintptr_t)aligned); i++) {
+        (void)lucid_malloc(200000);
+    }
+    lucid_free(aligned);
+}
+
+static void foreign_memory_is_told(void **state) {
+    (void)state;
+    require_end(foreign_break, " (in memory that somebody else took with sbrk)\n");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frees_at_once_are_found),
-        cmocka_unit_test(nothing_works_without_a_start),
+        cmocka_unit_test(nothing_is_ours_without_a_start),
         cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(foreign_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
