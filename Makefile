@@ -7,7 +7,7 @@
 #   make portability      build and test for musl, aarch64 (also under kernels of it), clang and
 #                         other page sizes
 #   make soak MINUTES=n   real programs and the stress tests at work for n minutes
-#   make coverage         the lines of src/ and tools/ that the tests reach; fails below 90%
+#   make coverage         the lines of src/ and tools/ that the tests reach; fails below 90% of src/
 #   make mutate           seeds bugs one at a time; the tests must notice each
 #   make install          PREFIX=/usr/local  DESTDIR=
 #   make format           rewrite the sources in the house style
