@@ -2,13 +2,15 @@
 
 import re
 import sys
+import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from debian import Debian, Missing, say  # noqa: E402  pylint: disable=wrong-import-position
 
 # What runs in the guest, with all it depends on.
-GUEST = ["busybox-static", "bash", "python3", "strace", "libelf1", "libcmocka0", "libncursesw6"]
+GUEST = ["busybox-static", "bash", "dash", "coreutils", "util-linux", "python3", "strace", "libelf1",
+         "libcmocka0", "libncursesw6"]
 # To build against, without what they depend on: the cross compiler brings a C library.
 HEADERS = ["libelf-dev", "libcmocka-dev", "libncurses-dev", "zlib1g-dev"]
 KERNELS = {4096: ("linux-image-cloud-arm64", ""), 16384: ("linux-image-arm64-16k", "-backports")}
@@ -21,7 +23,8 @@ class Packages:
 
     def root(self):
         """The folder with a guest's files; made once."""
-        whole, growing = self.folder / "root", self.folder / "root.growing"
+        sum_of_names = zlib.crc32(" ".join(GUEST + HEADERS).encode())
+        whole, growing = self.folder / f"root-{sum_of_names:08x}", self.folder / "root.growing"
         if not whole.is_dir():
             self.debian.unpack([*self.debian.download_with_all(*GUEST),
                                 *self.debian.download(self.folder / "headers", *HEADERS)], growing)

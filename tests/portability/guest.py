@@ -23,6 +23,8 @@ INIT = """#!/bin/busybox sh
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t tmpfs tmp /tmp
+/bin/busybox ln -s /proc/self/fd /dev/fd
+/bin/busybox ln -s /proc/self/fd/1 /dev/stdout
 /bin/busybox ip link set lo up
 /bin/busybox dmesg -n 1
 /bin/busybox --install -s /bin 2>/dev/null

@@ -188,7 +188,7 @@ def try_kernel(row, work, quick):
     packages = arm64.Packages(work / "arm64")
     root, image = packages.root(), packages.kernel(row.page)
     libraries = [str(root / name) for name in ("lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu")]
-    folder = work / "kernel"
+    folder = work / root.name.replace("root", "kernel")  # built against that root
     build(row, folder, quick,
           {"PKG_CONFIG_LIBDIR": f"{libraries[1]}/pkgconfig", "PKG_CONFIG_SYSROOT_DIR": str(root),
            "PKG_CONFIG_ALLOW_SYSTEM_CFLAGS": "1", "PKG_CONFIG_ALLOW_SYSTEM_LIBS": "1"},
