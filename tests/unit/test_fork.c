@@ -61,11 +61,26 @@ static int child(unsigned flushing) {
     return count >= COUNT / 2 && other->state == HEAP_FREE && bin_count(other, class) == 0 ? 0 : 2;
 }
 
+// As if another thread had them at the moment of the fork.
+static void set_locks(uint32_t value) {
+    atomic_store(&root.live.heap_lock, value);
+    atomic_store(&root.live.pool.lock, value);
+    atomic_store(&root.live.meta_lock, value);
+    atomic_store(&root.live.mappings.lock, value);
+    atomic_store(&root.live.init_lock, value);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        atomic_store(&root.live.lists[class].lock, value);
+    }
+}
+
 static int fork_with(unsigned flushing) {
+    set_locks(1);
     pid_t pid = fork();
     if (pid == 0) {
-        _exit(child(flushing));
+        int found = child(flushing);
+        _exit(atomic_load(&root.live.heap_lock) != 0 ? 3 : found);
     }
+    set_locks(0);
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));

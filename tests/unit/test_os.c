@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #define THREADS 6
 #define ROUNDS 20000u
@@ -101,6 +102,37 @@ static void unlock_wakes(void **state) {
         assert_true(os_now_ms() < end);
     }
     (void)pthread_join(thread, NULL);
+}
+
+static atomic_bool inside;
+
+static void *lock_once(void *argument) {
+    atomic_store(&sleeper.tid, (int)syscall(SYS_gettid));
+    os_lock(&sleeper.lock);
+    atomic_store(&inside, true);
+    os_unlock(&sleeper.lock);
+    return argument;
+}
+
+// Whoever is woken without the lock being free goes on waiting.
+static void woken_too_early(void **state) {
+    (void)state;
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 10000000};
+    pthread_t thread;
+    atomic_store(&sleeper.tid, 0);
+    atomic_store(&sleeper.lock, 1);
+    assert_int_equal(pthread_create(&thread, NULL, lock_once, NULL), 0);
+    while (atomic_load(&sleeper.lock) != 2) {
+        (void)sched_yield();
+    }
+    for (unsigned i = 0; i < 30; i++) {
+        (void)syscall(SYS_futex, &sleeper.lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        (void)nanosleep(&pause, NULL);
+        assert_false(atomic_load(&inside));
+    }
+    os_unlock(&sleeper.lock);
+    (void)pthread_join(thread, NULL);
+    assert_true(atomic_load(&inside));
 }
 
 static void memory_calls(void **state) {
@@ -197,6 +229,7 @@ int main(void) {
         cmocka_unit_test(locks_exclude),
         cmocka_unit_test(try_lock),
         cmocka_unit_test(unlock_wakes),
+        cmocka_unit_test(woken_too_early),
         cmocka_unit_test(memory_calls),
         cmocka_unit_test(faults),
         cmocka_unit_test(knows_the_process),

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "bin.h"
+#include "heap.h"
 #include "helper.h"
 #include "init.h"
 #include "invariants.h"
@@ -121,6 +122,33 @@ static void pages_inside_spans(void **state) {
     invariants_check(false);
 }
 
+// Each kept block is the last one of a word of its span's bitmap, alone on its page.
+static void last_of_a_word(void **state) {
+    (void)state;
+    need_small_pages();
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = lucid_malloc(SIZE);
+        assert_non_null(blocks[i]);
+        test_fill(blocks[i], SIZE);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        if ((uintptr_t)blocks[i] % UNIT_SIZE / SIZE % 64 != 63) {
+            lucid_free(blocks[i]);
+            blocks[i] = NULL;
+        }
+    }
+    heap_verify();
+    assert_true(trim_all() > 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        if (blocks[i] != NULL) {
+            assert_true(test_filled(blocks[i], blocks[i], SIZE, SIZE));
+            lucid_free(blocks[i]);
+        }
+    }
+    heap_verify();
+    invariants_check(false);
+}
+
 static void pass_ms(long ms) {
     const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     (void)nanosleep(&pause, NULL);
@@ -234,6 +262,7 @@ static void growth(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_inside_spans),
+        cmocka_unit_test(last_of_a_word),
         cmocka_unit_test(aged_pages),
         cmocka_unit_test(free_runs),
         cmocka_unit_test(growth),

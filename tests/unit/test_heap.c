@@ -1,0 +1,88 @@
+// What a thread's heap is while the thread ends, and afterwards.
+#include "heap.h"
+
+#include "bin.h"
+#include "init.h"
+#include "root.h"
+#include "testing.h"
+#include "unit.h"
+
+#include <lucid.h>
+#include <pthread.h>
+
+#define COUNT 200u
+
+static struct heap *ended;
+static bool heap_at_destructor;
+
+static int begin(void **state) {
+    (void)state;
+    return init_ready() ? 0 : -1;
+}
+
+static void fill_bins(void) {
+    static void *blocks[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = lucid_malloc(16 + i * 8);
+        assert_non_null(blocks[i]);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        lucid_free(blocks[i]);
+    }
+}
+
+static unsigned cached_blocks(const struct heap *heap) {
+    unsigned count = 0;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        count += bin_count(heap, class) + (heap->held[class] != 0);
+    }
+    return count;
+}
+
+static void *work_and_end(void *argument) {
+    fill_bins();
+    ended = heap_self;
+    *(unsigned *)argument = cached_blocks(ended);
+    return NULL;
+}
+
+static void nothing_stays_with_the_dead(void **state) {
+    (void)state;
+    unsigned before = 0;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, work_and_end, &before), 0);
+    (void)pthread_join(thread, NULL);
+    assert_true(before > 0);
+    assert_int_equal(ended->state, HEAP_FREE);
+    assert_int_equal(cached_blocks(ended), 0);
+}
+
+static void at_destructor(void *value) {
+    (void)value;
+    heap_at_destructor = heap_self != heap_of_nobody();
+}
+
+static void *work_with_destructor(void *argument) {
+    fill_bins();
+    (void)pthread_setspecific(*(pthread_key_t *)argument, argument);
+    return NULL;
+}
+
+// The destructors of the first round find bins, whether they come before the heap's own or after it.
+static void bins_while_others_end(void **state) {
+    (void)state;
+    pthread_t thread;
+    pthread_key_t key;
+    assert_int_equal(pthread_key_create(&key, at_destructor), 0);
+    assert_int_equal(pthread_create(&thread, NULL, work_with_destructor, &key), 0);
+    (void)pthread_join(thread, NULL);
+    assert_true(heap_at_destructor);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_stays_with_the_dead),
+        cmocka_unit_test(bins_while_others_end),
+    };
+    return cmocka_run_group_tests(tests, begin, NULL);
+}
