@@ -10,6 +10,8 @@
 
 #include <lucid.h>
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -146,6 +148,27 @@ static const void *freed_into_the_bin(void) {
     return small;
 }
 
+static atomic_bool was_freed;
+
+static void *free_and_stay(void *block) {
+    lucid_free(lucid_malloc(112)); // the thread has a bin
+    lucid_free(block);
+    atomic_store(&was_freed, true);
+    for (;;) {
+        (void)pause();
+    }
+    return NULL;
+}
+
+static const void *freed_into_anothers_bin(void) {
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, free_and_stay, small), 0);
+    while (!atomic_load(&was_freed)) {
+        (void)sched_yield();
+    }
+    return small;
+}
+
 static const void *freed_into_the_span(void) {
     lucid_free(small);
     heap_verify();
@@ -200,6 +223,7 @@ static const struct misuse misuses[] = {
     {freed_mapping, "free", "free(): pointer that lucid never gave out 0x",
      "not in lucid's memory"},
     {freed_into_the_bin, "free", "free(): double free of 0x", "112-byte block of span 0x"},
+    {freed_into_anothers_bin, "free", "free(): double free of 0x", "112-byte block of span 0x"},
     {freed_into_the_bin, "realloc", "realloc(): use of the free block 0x",
      "112-byte block of span 0x"},
     {freed_into_the_span, "free", "free(): double free of 0x", "112-byte block of span 0x"},

@@ -67,8 +67,9 @@ __attribute__((unused)) static void fork_here(void) {
     unsigned both = 0;
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         for (unsigned i = 0; i < bin_count(&child, class); i++) {
-            found++;
-            both += is_free(child.slots[class][1 + i]);
+            const void *block = child.slots[class][1 + i];
+            found += block != NULL;
+            both += block != NULL && is_free(block);
         }
     }
     for (unsigned i = 0; i < whole; i++) {
