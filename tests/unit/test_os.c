@@ -226,14 +226,10 @@ static void knows_no_module_beyond(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(locks_exclude),
-        cmocka_unit_test(try_lock),
-        cmocka_unit_test(unlock_wakes),
-        cmocka_unit_test(woken_too_early),
-        cmocka_unit_test(memory_calls),
-        cmocka_unit_test(faults),
-        cmocka_unit_test(knows_the_process),
-        cmocka_unit_test(knows_no_module_beyond),
+        cmocka_unit_test(locks_exclude),     cmocka_unit_test(try_lock),
+        cmocka_unit_test(unlock_wakes),      cmocka_unit_test(woken_too_early),
+        cmocka_unit_test(memory_calls),      cmocka_unit_test(faults),
+        cmocka_unit_test(knows_the_process), cmocka_unit_test(knows_no_module_beyond),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
