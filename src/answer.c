@@ -1,5 +1,6 @@
 #include "answer.h"
 
+#include "idle.h"
 #include "options.h"
 #include "release.h"
 #include "trim.h"
@@ -29,6 +30,9 @@ static enum request_result set_option(uint32_t option, uint64_t value) {
 
 static enum request_result act(const struct request *asked) {
     uint64_t trimmed = 0;
+    if (asked->action == REQUEST_TRIM || asked->action == REQUEST_PURGE) {
+        (void)idle_take_all(NULL);
+    }
     switch (asked->action) {
     case REQUEST_TRIM:
         trimmed = trim_all();

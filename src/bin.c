@@ -119,18 +119,6 @@ static void set_room(struct heap *heap, unsigned class, unsigned room) {
     heap->bins[class].end = heap->slots[class] + 1 + (room < capacity ? room : capacity);
 }
 
-// The bin's owner may be changing it, or be about to use it: it only ever compares `end` with the
-// top, so that a bin with this end is one more that looks full. An owner that overwrites it at the
-// same moment is on its slow path and will see `asked` the next time.
-READS_RACILY void bin_ask(struct heap *heap) {
-    atomic_store_explicit(&heap->asked, 1, memory_order_release);
-    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        if (bin_count_now(heap, class) > 0) {
-            *(void **volatile *)&heap->bins[class].end = NULL;
-        }
-    }
-}
-
 // Gives back what all bins hold because somebody asked for it.
 static COLD void give_what_was_asked(struct heap *heap, const char *function) {
     atomic_store_explicit(&heap->asked, 0, memory_order_relaxed);

@@ -51,10 +51,6 @@ void bin_check_all(struct heap *heap, const char *function);
 // The same, and lets all held spans go.
 void bin_empty_all(struct heap *heap, const char *function);
 
-// Asks another thread to do so when it next finds a bin empty, or frees a block of a class that it has
-// blocks of. Until then, and if the thread never comes by, the blocks stay.
-void bin_ask(struct heap *heap);
-
 // In the child of a fork: marks the blocks in a dead thread's bins as free. Some of them may be
 // marked already, because their thread was giving them back when it was cut off.
 void bin_forget_all(struct heap *heap);

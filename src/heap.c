@@ -142,7 +142,7 @@ static struct heap *ask_next(struct heap *mine, struct heap *after, uint32_t tid
     if (*orphan) {
         heap->tid = tid; // nobody else takes it for an orphan
     } else if (heap != NULL) {
-        bin_ask(heap);
+        idle_ask(heap);
     }
     os_unlock(&root.live.heap_lock);
     return heap;

@@ -19,7 +19,7 @@ struct heap *heap_for_free(void);
 // Gives back what the calling thread has in its bins, which verifies it.
 void heap_verify(void);
 
-// Asks all other threads for what they have in their bins (bin_ask), and gives back what threads had
+// Asks all other threads for what they have in their bins (idle_ask), and gives back what threads had
 // that ended without their hook. For the thread of `mine`; NULL: it has no heap.
 void heap_ask_others(struct heap *mine);
 

@@ -75,7 +75,8 @@ static bool look(uint32_t *wait, bool last) {
     if (!root.live.options.value[OPTION_PURGE]) {
         return false; // it is here for a request only
     }
-    bool taken = false;
+    bool asked = atomic_exchange(&g->empty, 0) != 0;
+    bool taken = asked && idle_take_all(NULL);
     *wait = idle_look(age_asked_for(), &taken);
     atomic_fetch_or(&g->trim, taken);
     uint32_t trim = atomic_exchange(&g->trim, 0);
@@ -83,8 +84,11 @@ static bool look(uint32_t *wait, bool last) {
         uint32_t nobody_asked = 0; // some are too young; those that never settle are in use
         (void)atomic_compare_exchange_strong(&g->trim, &nobody_asked, trim + 1);
     }
-    uint64_t keep = last ? helper_start_units() / 2 : helper_keep_units();
-    (void)release_dirty(keep, g->age);
+    uint64_t keep = asked ? 0 : last ? helper_start_units() / 2 : helper_keep_units();
+    if (asked) {
+        (void)trim_all();
+    }
+    (void)release_dirty(keep, asked ? 0 : g->age);
     return !was_refused_lately() &&
            (is_worth_staying() || *wait != 0 || atomic_load(&g->trim) != 0);
 }
@@ -229,5 +233,6 @@ void helper_after_fork(void) {
     atomic_store(&g->phase, HELPER_NONE);
     atomic_store(&g->tid, 0);
     atomic_store(&g->paused, 0);
+    atomic_store(&g->empty, 0);
     answer_after_fork();
 }

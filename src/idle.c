@@ -12,6 +12,8 @@
 #define BATCH 64u
 #define FAT_BLOCKS 1000u // a thread with so many is waited for while it is active
 #define FAT_LOOK_MS 250u
+#define ROUNDS_AT_ONCE \
+    6u // of steps, when everything is wanted at once: two do, the clock may be late
 
 // The two topmost blocks of a fenced bin.
 struct fence {
@@ -99,7 +101,19 @@ void idle_after_fork(struct heap *heap) {
     settle(heap);
 }
 
-// ---- the helper ---------------------------------------------------------------------------------
+// ---- the helper, or who needs memory at once ------------------------------------------------------
+
+// The bin's owner may be changing it, or be about to use it: it only ever compares `end` with the
+// top, so that a bin with this end is one more that looks full. An owner that overwrites it at the
+// same moment is on its slow path and will see `asked` the next time.
+READS_RACILY void idle_ask(struct heap *heap) {
+    atomic_store_explicit(&heap->asked, 1, memory_order_release);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        if (*(void **const volatile *)&heap->slots[class] != NULL && top_slot(heap, class) > 1) {
+            *(void **volatile *)&heap->bins[class].end = NULL;
+        }
+    }
+}
 
 // Blocks that would go, and an equivalent for the spans it holds.
 READS_RACILY static uint32_t worth(const struct heap *heap) {
@@ -118,14 +132,33 @@ READS_RACILY static uint32_t events_of(const struct heap *heap) {
     return *(const volatile uint32_t *)&heap->events;
 }
 
-static void ask(struct heap *heap) {
+static void set_since(struct heap *heap) {
+    __atomic_store_n(&heap->idle_since, now_ms(), __ATOMIC_RELAXED);
+}
+
+static uint32_t since(const struct heap *heap) {
+    return now_ms() - __atomic_load_n(&heap->idle_since, __ATOMIC_RELAXED);
+}
+
+static enum idle_stage stage_of(const struct heap *heap) {
+    return (enum idle_stage)atomic_load_explicit(&heap->idle, memory_order_acquire);
+}
+
+// Begins, unless somebody has. The lock is against another who takes such steps.
+static void begin(struct heap *heap) {
+    os_lock(&heap->idle_lock);
+    if (stage_of(heap) != IDLE_NO) {
+        os_unlock(&heap->idle_lock);
+        return;
+    }
     atomic_store_explicit(&heap->idle, IDLE_ASKED, memory_order_seq_cst);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         if (*(void **volatile *)&heap->slots[class] != NULL) {
             *(void **volatile *)&heap->bins[class].end = NULL;
         }
     }
-    heap->idle_since = now_ms();
+    set_since(heap);
+    os_unlock(&heap->idle_lock);
 }
 
 static bool make_fences(struct heap *heap) {
@@ -160,7 +193,7 @@ static void fence_off(struct heap *heap) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         fence_bin(heap, class);
     }
-    heap->idle_since = now_ms();
+    set_since(heap);
 }
 
 // The child of a fork in between must not find a block both here and free: it loses this batch.
@@ -206,6 +239,7 @@ static uint32_t take(struct heap *heap) {
             span_release(head);
         }
     }
+    atomic_store_explicit(&heap->asked, 0, memory_order_relaxed); // what was asked for is done
     atomic_store_explicit(&heap->idle, IDLE_TAKEN, memory_order_release);
     return taken;
 }
@@ -213,12 +247,11 @@ static uint32_t take(struct heap *heap) {
 // The next step, if its time has come. Returns how many blocks were taken.
 static uint32_t step(struct heap *heap) {
     uint32_t taken = 0;
-    if (now_ms() - heap->idle_since < STEP_MS) {
-        return 0;
-    }
     os_lock(&heap->idle_lock);
-    uint32_t stage = atomic_load_explicit(&heap->idle, memory_order_relaxed);
-    if (atomic_load_explicit(&heap->busy, memory_order_acquire) != 0) {
+    enum idle_stage stage = stage_of(heap);
+    if (since(heap) < STEP_MS) {
+        // What the thread's processor has not written out yet may still come.
+    } else if (atomic_load_explicit(&heap->busy, memory_order_acquire) != 0) {
         // The thread is back, or was on its way when it was asked.
     } else if (stage == IDLE_ASKED && make_fences(heap)) {
         fence_off(heap);
@@ -234,35 +267,81 @@ static uint32_t look_at(struct heap *heap, uint32_t age) {
     uint32_t events = events_of(heap);
     if (events != heap->idle_events) {
         heap->idle_events = events;
-        heap->idle_since = now_ms();
+        set_since(heap);
         return !os_single_threaded() && worth(heap) >= FAT_BLOCKS ? FAT_LOOK_MS : 0;
     }
     if (worth(heap) < WORTH_BLOCKS) {
         return 0;
     }
-    uint32_t quiet = now_ms() - heap->idle_since;
+    uint32_t quiet = since(heap);
     if (quiet < age) {
         return age - quiet;
     }
-    ask(heap);
+    begin(heap);
     return STEP_MS;
+}
+
+static struct heap *first_heap(void) {
+    return __atomic_load_n(&root.live.heaps, __ATOMIC_ACQUIRE);
+}
+
+static bool is_living(const struct heap *heap) {
+    return __atomic_load_n(&heap->state, __ATOMIC_RELAXED) == HEAP_LIVE;
 }
 
 uint32_t idle_look(uint32_t age, bool *taken) {
     uint32_t wait = 0;
-    for (struct heap *heap = __atomic_load_n(&root.live.heaps, __ATOMIC_ACQUIRE); heap != NULL;
-         heap = heap->next) {
-        uint32_t stage = atomic_load_explicit(&heap->idle, memory_order_acquire);
+    for (struct heap *heap = first_heap(); heap != NULL; heap = heap->next) {
+        enum idle_stage stage = stage_of(heap);
         uint32_t wanted = 0;
         if (stage == IDLE_NO) {
-            wanted = heap->state == HEAP_LIVE ? look_at(heap, age) : 0;
+            wanted = is_living(heap) ? look_at(heap, age) : 0;
         } else if (stage != IDLE_TAKEN) {
             uint32_t blocks = step(heap);
-            root.live.giving.idle_blocks += blocks;
+            (void)__atomic_fetch_add(&root.live.giving.idle_blocks, blocks, __ATOMIC_RELAXED);
             *taken = *taken || blocks != 0;
             wanted = STEP_MS;
         }
         wait = wanted != 0 && (wait == 0 || wanted < wait) ? wanted : wait;
     }
     return wait;
+}
+
+static bool is_under_way(const struct heap *heap) {
+    enum idle_stage stage = stage_of(heap);
+    return stage == IDLE_ASKED || stage == IDLE_FENCED;
+}
+
+// A thread that goes on is asked, too: it comes to a slow path soon, and gives what it has there.
+static bool begin_at_once(const struct heap *mine) {
+    bool any = false;
+    for (struct heap *heap = first_heap(); heap != NULL; heap = heap->next) {
+        if (heap != mine && is_living(heap) && stage_of(heap) == IDLE_NO && worth(heap) > 0) {
+            idle_ask(heap);
+            begin(heap);
+        }
+        any = any || (heap != mine && is_under_way(heap));
+    }
+    return any;
+}
+
+bool idle_take_all(const struct heap *mine) {
+    _Atomic uint32_t never = 0;
+    if (UNDER_TSAN || !begin_at_once(mine)) {
+        return false; // what a thread sees after a time is no order that the sanitizer knows
+    }
+    uint32_t taken = 0;
+    bool more = true;
+    for (unsigned round = 0; more && round < ROUNDS_AT_ONCE; round++) {
+        os_wait_while(&never, 0, STEP_MS);
+        more = false;
+        for (struct heap *heap = first_heap(); heap != NULL; heap = heap->next) {
+            if (heap != mine && is_under_way(heap)) {
+                taken += step(heap);
+                more = more || is_under_way(heap);
+            }
+        }
+    }
+    (void)__atomic_fetch_add(&root.live.giving.idle_blocks, taken, __ATOMIC_RELAXED);
+    return true;
 }

@@ -46,6 +46,16 @@ static inline void idle_leave(struct heap *heap) {
 // blocks went back to their spans.
 uint32_t idle_look(uint32_t age, bool *taken);
 
+// Asks the heap's thread for all that is in its bins: it gives that back when it next finds a bin
+// empty, or frees a block of a class that it has blocks of. Until then, and if the thread never comes
+// by, the blocks stay.
+void idle_ask(struct heap *heap);
+
+// Takes what all threads but that of `mine` have in their bins, without waiting until they are quiet:
+// in steps, too, which takes about 50 ms. Returns false at once when there is nothing. By any thread
+// that holds no lock.
+bool idle_take_all(const struct heap *mine);
+
 // In the child of a fork, for each heap, before anything else looks at its bins.
 void idle_after_fork(struct heap *heap);
 

@@ -181,7 +181,6 @@ struct lucid_region {
     _Atomic uint32_t mappings;      // how many of its blocks are mappings
     uint32_t current[CLASS_COUNT];  // the span that blocks of a class are taken from
     uint32_t usable[CLASS_COUNT];   // the first of the other spans with free blocks
-    uint64_t given; // bytes of small blocks freed, less those taken, since a trim was asked for
 };
 
 struct region_table {

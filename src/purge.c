@@ -63,6 +63,13 @@ void purge_asked(void) {
     }
 }
 
+void purge_sleepers(void) {
+    atomic_store_explicit(&root.live.giving.empty, 1, memory_order_relaxed);
+    if (root.live.options.value[OPTION_PURGE]) {
+        (void)helper_call();
+    }
+}
+
 void purge_after_growth(void) {
     _Atomic uint64_t *growth = &root.live.giving.growth;
     uint64_t grown = atomic_load_explicit(growth, memory_order_relaxed);

@@ -21,6 +21,10 @@ void purge_after_flush(struct heap *heap, size_t bytes);
 // the pool goes at once, pages inside spans when the helper comes by, or at once without one.
 void purge_asked(void);
 
+// malloc_trim has asked all threads for what is in their bins; those that sleep do not hear it, so the
+// helper takes it.
+void purge_sleepers(void);
+
 // A bin has grown by so many bytes: what is in it when its thread falls asleep is worth a visit of
 // the helper (idle.h). Calls nobody.
 static inline void purge_note_growth(size_t bytes) {

@@ -3,6 +3,7 @@
 #include "allowance.h"
 #include "bin.h"
 #include "heap.h"
+#include "idle.h"
 #include "os/os.h"
 #include "release.h"
 
@@ -21,6 +22,8 @@ void relief_ask(int (*callback)(void *context, size_t size), void *context) {
     asked.context = context;
     os_unlock(&asked.lock);
 }
+
+#define OTHERS_PAUSE_MS 1000u // between two times that all other threads are asked
 
 // Spans that only this thread's bins kept end, and dirty units become clean ones, which any other
 // request can take up the allowance of.
@@ -45,11 +48,25 @@ static bool ask_the_program(size_t size) {
     return again;
 }
 
+// Threads that sleep keep spans by what they have in their bins. To get at it takes a while, which a
+// program that lives at its limit is not to spend on each request.
+static bool empty_other_threads(void) {
+    static _Atomic uint32_t last;
+    uint32_t now = (uint32_t)os_now_ms();
+    uint32_t before = atomic_load(&last);
+    if ((before != 0 && now - before < OTHERS_PAUSE_MS) || !idle_take_all(heap_mine())) {
+        return false;
+    }
+    atomic_store(&last, now | 1);
+    return true;
+}
+
 COLD bool relief_again(unsigned *attempt, size_t size) {
     if (!allowance_is_limited() || size > root.live.allowance.most) {
         return false;
     }
-    if ((*attempt)++ > 0 && !ask_the_program(size)) {
+    bool first = (*attempt)++ == 0;
+    if (!first && !(*attempt == 2 && empty_other_threads()) && !ask_the_program(size)) {
         return false;
     }
     give_back_what_is_free();

@@ -6,6 +6,7 @@
 #include "init.h"
 #include "options.h"
 #include "os/os.h"
+#include "purge.h"
 #include "release.h"
 #include "trim.h"
 
@@ -125,6 +126,9 @@ static uint64_t empty_threads(const char *function) {
         bin_empty_all(heap, function);
     }
     heap_ask_others(heap);
+    if (!os_single_threaded()) {
+        purge_sleepers();
+    }
     return trim_all();
 }
 

@@ -22,6 +22,8 @@
 
 static volatile sig_atomic_t handled;
 static atomic_bool over;
+static pthread_barrier_t all_there;
+static pthread_barrier_t all_freed;
 
 static void count(int number) {
     (void)number;
@@ -140,6 +142,38 @@ static void work_alone(void) {
     }
 }
 
+// Frees small blocks in random order, so that each that stays in a bin keeps a span, and sleeps.
+static void *free_and_sleep(void *argument) {
+    static _Thread_local void *blocks[64000];
+    unsigned seed = *(unsigned *)argument;
+    for (int i = 0; i < 64000; i++) {
+        size_t size = next(&seed) % 480 + 16;
+        blocks[i] = malloc(size);
+        memset(blocks[i], 1, size);
+    }
+    pthread_barrier_wait(&all_there); // or one would use what another has freed
+    for (int i = 63999; i >= 0; i--) {
+        int other = (int)(next(&seed) % ((unsigned)i + 1));
+        free(blocks[other]);
+        blocks[other] = blocks[i];
+    }
+    pthread_barrier_wait(&all_freed);
+    return wait_in_thread(NULL);
+}
+
+static void sleep_in_threads(void) {
+    static unsigned seeds[4] = {1, 2, 3, 4};
+    pthread_t thread;
+    pthread_barrier_init(&all_there, NULL, 4);
+    pthread_barrier_init(&all_freed, NULL, 5);
+    for (int i = 0; i < 4; i++) {
+        if (pthread_create(&thread, NULL, free_and_sleep, &seeds[i]) != 0) {
+            die("pthread_create");
+        }
+    }
+    pthread_barrier_wait(&all_freed);
+}
+
 static void set_handler(void (*handler)(int)) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     if (sigaction(SIGURG, &action, NULL) != 0) {
@@ -194,7 +228,9 @@ int main(int argc, char **argv) {
     if (strcmp(name, "child") == 0) {
         return fork_and_wait();
     }
-    if (strcmp(name, "untouched") != 0) {
+    if (strcmp(name, "sleepers") == 0) {
+        sleep_in_threads();
+    } else if (strcmp(name, "untouched") != 0) {
         leave_free_memory();
     }
     if (strcmp(name, "own") == 0) {

@@ -64,6 +64,15 @@ class Ctl(ReaderCase):
         self.assertGreater(before - self.resident(subject.pid), 8 << 20)
         self.finish(subject)
 
+    def test_threads_that_sleep_give_what_they_have_in_their_bins(self):
+        for action in ("purge", "trim"):
+            subject = self.begin("sleepers")
+            self.assertGreater(self.resident(subject.pid), 50 << 20)
+            self.act(subject.pid, action)
+            self.assertLess(self.resident(subject.pid), 10 << 20, action)
+            self.lucid("check", subject.pid, "--freeze")
+            self.finish(subject)
+
     def test_text_says_how_much(self):
         subject = self.begin("idle")
         self.assertRegex(self.lucid("ctl", subject.pid, "purge").stdout,

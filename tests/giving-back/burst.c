@@ -2,12 +2,14 @@
 // Prints how much memory is resident for how much that lives, at once and after a pause; `floor` is
 // what the pages take on which something lives.
 //
-// usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS [wait]]]
+// usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS [wait|trim]]]
+// trim: calls malloc_trim before the pause.
 // wait: says how much is resident once more after a line has come on the standard input.
 // KIND: small (16 to 512 bytes), mixed (to 32 KiB), large (100 KiB to 8 MiB), random (small, freed
 // in random order). What is kept lies in rows of neighbours, but for random.
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -182,7 +184,8 @@ static void nap(unsigned milliseconds) {
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fputs("usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS [wait]]]\n", stderr);
+        fputs("usage: burst KIND MIB KEEP_PERCENT THREADS [PAUSE_MS [ROUNDS [wait|trim]]]\n",
+              stderr);
         return 64;
     }
     kind = argv[1];
@@ -215,6 +218,9 @@ int main(int argc, char **argv) {
         pages += workers[i].live_pages;
     }
     uint64_t at_once = resident();
+    if (argc > 7 && strcmp(argv[7], "trim") == 0) {
+        malloc_trim(0);
+    }
     nap(pause_ms);
     uint64_t after = resident();
     struct rusage usage;
@@ -224,7 +230,7 @@ int main(int argc, char **argv) {
            (double)at_once / 1048576, (double)after / 1048576, usage.ru_minflt,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
-    if (argc > 7) {
+    if (argc > 7 && strcmp(argv[7], "wait") == 0) {
         char byte;
         fflush(stdout);
         if (read(STDIN_FILENO, &byte, 1) == 1) {

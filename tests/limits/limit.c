@@ -127,6 +127,47 @@ static void one_thread(void) {
     invariants_check(false);
 }
 
+// ---- threads that sleep ---------------------------------------------------------------------------
+
+static pthread_barrier_t turns;
+
+static size_t mixed_small_one(uint64_t *state) {
+    return test_random(state) % 1000 + 16;
+}
+
+// What it has in its bins then is a block of each of many spans.
+static void *free_and_sleep(void *argument) {
+    uint64_t state = test_seed();
+    size_t bytes;
+    size_t count = take_all(mixed_small_one, &state, &bytes);
+    for (size_t i = count; i > 0; i--) {
+        size_t other = test_random(&state) % i;
+        lucid_free(blocks[other]);
+        blocks[other] = blocks[i - 1];
+    }
+    pthread_barrier_wait(&turns);
+    pthread_barrier_wait(&turns);
+    return argument;
+}
+
+static void sleepers(void) {
+    pthread_t thread;
+    uint64_t state = test_seed();
+    begin();
+    pthread_barrier_init(&turns, NULL, 2);
+    REQUIRE(pthread_create(&thread, NULL, free_and_sleep, NULL) == 0, "a thread can be made");
+    pthread_barrier_wait(&turns);
+    size_t bytes = 0;
+    size_t count = take_all(large_one, &state, &bytes);
+    REQUIRE(UNDER_TSAN || bytes > LIMIT / 8 * 7,
+            "only %zu bytes fit into %zu while another thread sleeps", bytes, LIMIT);
+    require_within(LIMIT);
+    free_blocks(count, 1);
+    pthread_barrier_wait(&turns);
+    pthread_join(thread, NULL);
+    invariants_check(false);
+}
+
 // ---- threads --------------------------------------------------------------------------------------
 
 static bool shadowed; // a sanitizer has memory of its own for each piece of ours
@@ -374,6 +415,7 @@ int main(int count, char **values) {
         {"one_thread", one_thread}, {"threads", threads},  {"callback", callback},
         {"resizing", resizing},     {"heaps", heaps},      {"lowered", lowered},
         {"forked", forked},         {"size", option_size}, {"share", option_share},
+        {"sleepers", sleepers},
     };
     shadowed = count == 3 && strcmp(values[2], "shadowed") == 0;
     for (size_t i = 0; count >= 2 && i < sizeof(cases) / sizeof(cases[0]); i++) {
