@@ -80,8 +80,8 @@ void *os_reserve(size_t length) {
 
 static bool protect(void *start, size_t length, int protection) {
     fakepage_check("mprotect", start, length);
-    int saved = errno;
-    return call_succeeds(syscall(SYS_mprotect, start, length, protection), saved);
+    // Raw: the helper opens metadata, too, and has no errno.
+    return raw_call4(SYS_mprotect, (long)start, (long)length, protection, 0) == 0;
 }
 
 bool os_commit(void *start, size_t length) {
