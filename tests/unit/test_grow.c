@@ -78,8 +78,10 @@ static int lower_the_break(void) {
         }
     } while ((uintptr_t)sbrk(0) != root.live.break_end ||
              unit_address((uint32_t)root.live.limit) != root.live.break_end);
-    if (units_to_limit() > 0 && take_untouched(units_to_limit()) == 0) {
-        return 2;
+    while (units_to_limit() > 0 || root.live.pool.free_units > 0) { // nothing is left but that run
+        if (take_untouched(1) == 0) {
+            return 2;
+        }
     }
     if (sbrk(-(intptr_t)root.fixed.page_size) == (void *)-1) {
         return 3;
