@@ -186,7 +186,8 @@ class Ctl(ReaderCase):
         self.assertEqual(self.said(subject), "handled=1\n")
 
     def refuse_signal(self, case, says):
-        subject = self.begin(case)
+        # With purge=0 no helper is about that could answer without a signal.
+        subject = self.begin(case, "ctl=1,purge=0")
         self.refuse("ctl", subject.pid, "purge", "--timeout", 1, says=says)
         self.act(subject.pid, "stats")
         return subject
