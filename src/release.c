@@ -183,6 +183,9 @@ static uint32_t take_useless(uint64_t wanted) {
     uint32_t end = 0;
     uint32_t head = pool_next_dirty(0);
     for (unsigned i = 0; i < GROWTH_VISITS && head != 0; i++, head = pool_next_dirty(head)) {
+        if (run_length_of(run_load(head)) < GROWTH_PIECE_MIN >> UNIT_SHIFT) {
+            return 0; // nor is any other longer
+        }
         if (find_useless(head, wanted, &start, &end)) {
             cut(head, start, end);
             return start;
@@ -206,6 +209,9 @@ void release_for_growth(void) {
         released += count;
         piece_back(piece);
     }
+    // What did not go is in use or dirty now, and need not be looked for again. Of what did go a share
+    // is added, too: a program that takes and frees large blocks for long comes to keep what it needs.
+    pool()->most_touched += wanted - min_size(released, wanted) + released / REGRET_SHARE;
     (void)account(released);
 }
 

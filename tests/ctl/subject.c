@@ -201,7 +201,7 @@ static int fork_and_wait(void) {
         if (read(pipes[0], &byte, 1) != 1) {
             _exit(4);
         }
-        void *volatile block = malloc(LARGE * 2); // a slow path
+        void *volatile block = malloc(100000); // a slow path that makes no room for itself
         free(block);
         if (write(1, "woken\n", 6) != 6) {
             _exit(4);

@@ -122,17 +122,18 @@ static void pages_inside_spans(void **state) {
     invariants_check(false);
 }
 
-// Each kept block is the last one of a word of its span's bitmap, alone on its page.
+// Each kept block is the last one of a word of its span's bitmap, with a free page before its own.
 static void last_of_a_word(void **state) {
     (void)state;
     need_small_pages();
+    size_t each = max_size(64, root.fixed.page_size / SIZE * 2);
     for (unsigned i = 0; i < COUNT; i++) {
         blocks[i] = lucid_malloc(SIZE);
         assert_non_null(blocks[i]);
         test_fill(blocks[i], SIZE);
     }
     for (unsigned i = 0; i < COUNT; i++) {
-        if ((uintptr_t)blocks[i] % UNIT_SIZE / SIZE % 64 != 63) {
+        if ((uintptr_t)blocks[i] % UNIT_SIZE / SIZE % each != each - 1) {
             lucid_free(blocks[i]);
             blocks[i] = NULL;
         }
@@ -221,6 +222,8 @@ static void free_runs(void **state) {
     invariants_check(false);
 }
 
+#define PART (UNIT_SIZE <= 16384 ? 100u : 50u) // units; six of these are no mapping yet
+
 static void use_large(uint32_t units) {
     void *block = large_new((size_t)units << UNIT_SHIFT, 1, false, NULL);
     assert_non_null(block);
@@ -233,26 +236,26 @@ static void growth(void **state) {
     (void)state;
     (void)release_dirty(0, 0);
     root.live.pool.most_touched = 0;
-    uint32_t holes[2] = {take_apart(200), take_apart(100)};
+    uint32_t holes[2] = {take_apart(2 * PART), take_apart(PART)};
     assert_true(arena_free_large(holes[0]) && arena_free_large(holes[1]));
     uint32_t known = root.live.pool.dirty_units;
-    use_large(400); // dirty itself at the end
-    assert_true(known >= 300 && root.live.pool.dirty_units >= 400);
-    assert_true(root.live.pool.dirty_units <= 400 + known - 200); // of 300, a share stays
-    assert_true(root.live.pool.most_touched < atomic_load(&root.live.top) - 200);
+    use_large(4 * PART); // dirty itself at the end
+    assert_true(known >= 3 * PART && root.live.pool.dirty_units >= 4 * PART);
+    assert_true(root.live.pool.dirty_units <= 2 * PART + known); // of three parts, a share stays
+    assert_true(root.live.pool.most_touched < atomic_load(&root.live.top) - 2 * PART);
     arena_check();
 
     root.live.pool.most_touched = UINT64_MAX; // there was much more once
-    assert_true(arena_free_large(take_apart(450)));
+    assert_true(arena_free_large(take_apart(9 * PART / 2)));
     known = root.live.pool.dirty_units;
-    use_large(500);
+    use_large(5 * PART);
     assert_true(root.live.pool.dirty_units >= known);
 
     root.live.pool.most_touched = 0;
     uint64_t was = root.live.options.value[OPTION_PURGE];
     root.live.options.value[OPTION_PURGE] = 0;
-    assert_true(arena_free_large(take_apart(450)));
-    use_large(600);
+    assert_true(arena_free_large(take_apart(9 * PART / 2)));
+    use_large(6 * PART);
     assert_int_equal(root.live.pool.most_touched, 0);
     root.live.options.value[OPTION_PURGE] = was;
     (void)release_all();
