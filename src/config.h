@@ -68,7 +68,7 @@
 // share of all that is in use or dirty.
 #define GROWTH_MIN ((size_t)256 << 10)
 #define GROWTH_SHARE 16u
-#define REGRET_SHARE 8u                     // a share of what went (1/8) may stay the next time
+#define GROWTH_REGRET 8u                    // one in so many of what went may stay the next time
 #define GROWTH_PIECE_MIN ((size_t)64 << 10) // less is not worth a system call
 
 // Giving back (purge.h): how much free memory makes it worth while, and how long it must be free.

@@ -12,8 +12,7 @@
 #define BATCH 64u
 #define FAT_BLOCKS 1000u // a thread with so many is waited for while it is active
 #define FAT_LOOK_MS 250u
-#define ROUNDS_AT_ONCE \
-    6u // of steps, when everything is wanted at once: two do, the clock may be late
+#define ROUNDS_AT_ONCE 6u // of steps, when all is wanted at once: two do, the clock may be late
 
 // The two topmost blocks of a fenced bin.
 struct fence {

@@ -27,8 +27,8 @@ void idle_end(struct heap *heap);
 static inline bool idle_enter(struct heap *heap) {
     uint32_t inside = atomic_load_explicit(&heap->busy, memory_order_relaxed);
     atomic_store_explicit(&heap->busy, inside + 1, memory_order_relaxed);
-    atomic_signal_fence(
-        memory_order_seq_cst); // the processor's order is a matter of time, see above
+    // Of the compiler only; the processor's order is a matter of time, see above.
+    atomic_signal_fence(memory_order_seq_cst);
     if (unlikely(atomic_load_explicit(&heap->idle, memory_order_acquire) != IDLE_NO)) {
         idle_end(heap);
         return true;

@@ -211,7 +211,7 @@ void release_for_growth(void) {
     }
     // What did not go is in use or dirty now, and need not be looked for again. Of what did go a share
     // is added, too: a program that takes and frees large blocks for long comes to keep what it needs.
-    pool()->most_touched += wanted - min_size(released, wanted) + released / REGRET_SHARE;
+    pool()->most_touched += wanted - min_size(released, wanted) + released / GROWTH_REGRET;
     (void)account(released);
 }
 
