@@ -248,13 +248,13 @@ static uint32_t step(struct heap *heap) {
     uint32_t taken = 0;
     os_lock(&heap->idle_lock);
     enum idle_stage stage = stage_of(heap);
-    if (since(heap) < STEP_MS) {
-        // What the thread's processor has not written out yet may still come.
-    } else if (atomic_load_explicit(&heap->busy, memory_order_acquire) != 0) {
-        // The thread is back, or was on its way when it was asked.
-    } else if (stage == IDLE_ASKED && make_fences(heap)) {
+    // What the thread's processor has not written out yet may still come.
+    bool early = since(heap) < STEP_MS;
+    // The thread is back, or was on its way when it was asked.
+    bool back = atomic_load_explicit(&heap->busy, memory_order_acquire) != 0;
+    if (!early && !back && stage == IDLE_ASKED && make_fences(heap)) {
         fence_off(heap);
-    } else if (stage == IDLE_FENCED) {
+    } else if (!early && !back && stage == IDLE_FENCED) {
         taken = take(heap);
     }
     os_unlock(&heap->idle_lock);

@@ -67,6 +67,7 @@ static void count_runs(struct counted *counted, struct snapshot *snapshot) {
     for (bool more = reader_first(reader, &run); more; more = reader_next(reader, &run)) {
         counted->moved |= snapshot_moved(snapshot, &run);
         if (run.kind == RUN_SPAN) {
+            counted->busy_units += span_in_transit(snapshot, &run) ? run.units : 0;
             counted->spans[run.class]++;
             counted->listed[run.class] += (run.state & SPAN_LISTED) != 0;
         } else if (run.kind == RUN_FREE) {
