@@ -24,6 +24,8 @@ READS_RACILY static void add_span(struct account *account, const struct run *spa
 
 READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_t shape) {
     uint64_t bytes = (uint64_t)run_length_of(shape) << UNIT_SHIFT;
+    uint64_t asked = run_at(head)->size;
+    asked = asked < bytes ? asked : bytes; // the record may be another run's by now
     switch (run_kind_of(shape)) {
     case RUN_SPAN:
         add_span(account, run_at(head), run_length_of(shape));
@@ -31,8 +33,8 @@ READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_
     case RUN_LARGE:
         account->large_count++;
         account->large_bytes += bytes;
-        account->large_asked += run_at(head)->size;
-        account->large_usable += align_up(run_at(head)->size, root.fixed.page_size);
+        account->large_asked += asked;
+        account->large_usable += align_up(asked, root.fixed.page_size);
         break;
     case RUN_FOREIGN:
         account->foreign_bytes += bytes;
