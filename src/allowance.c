@@ -1,7 +1,6 @@
 #include "allowance.h"
 
 #include "cgroup.h"
-#include "huge.h"
 #include "options.h"
 #include "os/os.h"
 
@@ -32,9 +31,6 @@ void allowance_give(size_t bytes) {
 
 void allowance_set(uint64_t most) {
     __atomic_store_n(&allowance()->most, most, __ATOMIC_RELAXED);
-    if (most != 0) {
-        huge_decline_all();
-    }
 }
 
 // A share of what the control group allows, or of the machine's memory when that is less.

@@ -24,11 +24,11 @@ void allowance_add(size_t bytes);
 // Counts so many bytes less. After they have gone back.
 void allowance_give(size_t bytes);
 
-// Sets the limit; 0: none. Huge pages are declined from then on, because one holds what was never
+// Sets the limit; 0: none. huge_obey_limit is to follow, because a huge page holds what was never
 // asked for.
 void allowance_set(uint64_t most);
 
-// Sets it as the option `limit` says.
+// Sets it as the option `limit` says; the same is to follow.
 void allowance_begin(void (*complain)(const char *line));
 
 // What is taken according to the tables, when so many units of the arena are.

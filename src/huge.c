@@ -1,5 +1,6 @@
 #include "huge.h"
 
+#include "allowance.h"
 #include "options.h"
 #include "os/os.h"
 #include "root.h"
@@ -12,10 +13,6 @@ static struct giving *giving(void) {
 
 static uint64_t wish(void) {
     return root.live.options.value[OPTION_THP];
-}
-
-static bool is_limited(void) {
-    return __atomic_load_n(&root.live.allowance.most, __ATOMIC_RELAXED) != 0;
 }
 
 static uintptr_t limit_address(void) {
@@ -44,7 +41,7 @@ static void ask(uintptr_t start, uintptr_t end) {
 }
 
 void huge_arena(uintptr_t start, bool apart) {
-    if (is_limited() || wish() == THP_NEVER) {
+    if (allowance_is_limited() || wish() == THP_NEVER) {
         os_advise_small((void *)start, limit_address() - start);
         return;
     }
@@ -69,7 +66,7 @@ bool huge_covers_part(uintptr_t start, uintptr_t end) {
 void huge_block(uintptr_t start, size_t size) {
     size_t least = wish() == THP_ALWAYS ? HUGE_PAGE_SIZE : HUGE_BLOCK_MIN;
     uintptr_t end = align_down(start + size, HUGE_PAGE_SIZE);
-    if (size < least || is_limited() || wish() == THP_NEVER ||
+    if (size < least || allowance_is_limited() || wish() == THP_NEVER ||
         (huge_covers(align_up(start, HUGE_PAGE_SIZE)) && end <= huge_end() &&
          giving()->small_holes == 0)) {
         return;
@@ -83,7 +80,7 @@ void huge_block(uintptr_t start, size_t size) {
 void huge_mapping(uintptr_t start, size_t length) {
     if (wish() == THP_NEVER) {
         os_advise_small((void *)start, length);
-    } else if (wish() == THP_ALWAYS && !is_limited()) {
+    } else if (wish() == THP_ALWAYS && !allowance_is_limited()) {
         ask(start, start + length);
     }
 }
@@ -118,8 +115,10 @@ static void decline(uintptr_t start, uintptr_t end) {
     decline_piece(start, end, end);
 }
 
-void huge_decline_all(void) {
-    decline(unit_address(1), limit_address());
+void huge_obey_limit(void) {
+    if (allowance_is_limited()) {
+        decline(unit_address(1), limit_address());
+    }
 }
 
 static void decline_tables(void) {
@@ -148,7 +147,7 @@ static void keep_front_small(uintptr_t start, uintptr_t end) {
 // For whole huge pages. Each such place splits the kernel's mapping; when there are many, the whole
 // area gives its huge pages up, and is one mapping again.
 void huge_keep_small(uintptr_t start, size_t length) {
-    if (is_limited() || wish() == THP_NEVER) {
+    if (allowance_is_limited() || wish() == THP_NEVER) {
         return; // they have been declined already
     }
     if (__atomic_exchange_n(&giving()->small_tables, 1, __ATOMIC_RELAXED) == 0) {

@@ -39,7 +39,7 @@ bool huge_covers_part(uintptr_t start, uintptr_t end);
 // Pages of the arena were given back.
 void huge_keep_small(uintptr_t start, size_t length);
 
-// Declines them in all of the arena, as it is now.
-void huge_decline_all(void);
+// A limit of memory may have been set (allowance.h): declines them in all of the arena then.
+void huge_obey_limit(void);
 
 #endif

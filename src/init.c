@@ -6,6 +6,7 @@
 #include "fork.h"
 #include "harden.h"
 #include "heap.h"
+#include "huge.h"
 #include "nudge.h"
 #include "options.h"
 #include "os/os.h"
@@ -39,6 +40,7 @@ static bool init_locked(void) {
         root.fixed.classes[class] = sizeclass_table[class];
     }
     allowance_begin(complain);
+    huge_obey_limit();
     if (root.live.options.value[OPTION_EVENTS]) {
         counters_begin();
     }

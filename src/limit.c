@@ -2,6 +2,7 @@
 #include "allowance.h"
 #include "export.h"
 #include "fork.h"
+#include "huge.h"
 #include "init.h"
 #include "options.h"
 #include "release.h"
@@ -20,6 +21,7 @@ EXPORT int lucid_limit_set(size_t bytes) {
     }
     fork_check();
     allowance_set(bytes);
+    huge_obey_limit();
     if (bytes != 0) {
         (void)release_all(); // and what stands behind huge pages that there will be no more of
     }
