@@ -161,6 +161,10 @@ static void *refill(struct heap *heap, unsigned class) {
 
 void *bin_refill(struct heap *heap, unsigned class) {
     bool resumed = idle_enter(heap);
+    if (is_asked(heap)) {
+        give_what_was_asked(heap, "malloc");
+        resumed = true; // calling the helper may have led here and back
+    }
     void *block =
         resumed && bin_count(heap, class) > 0 ? *--heap->bins[class].top : refill(heap, class);
     idle_leave(heap);

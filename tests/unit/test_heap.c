@@ -1,7 +1,8 @@
-// What a thread's heap is while the thread ends, and afterwards.
+// What a thread's heap is while the thread ends, and afterwards, and what it gives when asked.
 #include "heap.h"
 
 #include "bin.h"
+#include "idle.h"
 #include "init.h"
 #include "root.h"
 #include "testing.h"
@@ -79,10 +80,24 @@ static void bins_while_others_end(void **state) {
     assert_true(heap_at_destructor);
 }
 
+// Who only allocates gives back what it is asked for when it finds a bin empty.
+static void asked_while_it_allocates(void **state) {
+    (void)state;
+    fill_bins();
+    unsigned class = sizeclass_of(16);
+    assert_true(bin_count(heap_self, class) > 0);
+    idle_ask(heap_self);
+    void *block = lucid_malloc(20000);
+    assert_non_null(block);
+    assert_int_equal(bin_count(heap_self, class), 0);
+    lucid_free(block);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_stays_with_the_dead),
         cmocka_unit_test(bins_while_others_end),
+        cmocka_unit_test(asked_while_it_allocates),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }
