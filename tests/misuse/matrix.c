@@ -1,7 +1,7 @@
 // Every function that takes a pointer, with every kind of pointer that is no live block: each call
 // ends its process through the one report, and the report names the function and the pointer. What
 // docs/security.md says is found later only may be named by the process's end instead.
-#include "testing.h"
+#include "cases.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -21,17 +21,6 @@ extern void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t alignment);
 extern void _ZdlPvRKSt9nothrow_t(void *block, const void *tag);
 
 #define MIB ((size_t)1 << 20)
-
-static void *hide(void *pointer) {
-    __asm__ volatile("" : "+r"(pointer));
-    return pointer;
-}
-
-static char *have(size_t size) {
-    char *block = malloc(size);
-    REQUIRE(block != NULL, "no %zu bytes", size);
-    return hide(block);
-}
 
 static void *freed(void *block) {
     free(block);

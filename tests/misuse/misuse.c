@@ -1,9 +1,8 @@
 // One small misuse of the heap for each name. Writes the pointer it is about to misuse to standard
 // output, so that the report can be compared with it, and never reaches "survived" if all is well.
 //   misuse NAME
-#include "testing.h"
+#include "cases.h"
 
-#include <lucid.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,25 +11,6 @@
 
 extern void free_sized(void *block, size_t size);
 extern void free_aligned_sized(void *block, size_t alignment, size_t size);
-
-// Keeps the compiler from knowing what a pointer is.
-static void *hide(void *pointer) {
-    __asm__ volatile("" : "+r"(pointer));
-    return pointer;
-}
-
-static void *announce(void *pointer) {
-    char text[40];
-    int length = snprintf(text, sizeof(text), "%p\n", pointer);
-    REQUIRE(write(STDOUT_FILENO, text, (size_t)length) == length, "standard output");
-    return hide(pointer);
-}
-
-static void *have(size_t size) {
-    void *block = malloc(size);
-    REQUIRE(block != NULL, "no %zu bytes", size);
-    return hide(block);
-}
 
 static void on_thread(void *(*work)(void *), void *argument) {
     pthread_t thread;
@@ -430,108 +410,7 @@ static void nothing_wrong(void) {
     on_thread(free_it, have(40));
 }
 
-// ---- heaps of the program's own -------------------------------------------------------------------
-
-static lucid_heap *have_heap(void) {
-    lucid_heap *heap = lucid_heap_new("misused");
-    REQUIRE(heap != NULL, "a heap");
-    (void)hide(lucid_heap_alloc(heap, 100));
-    return heap;
-}
-
-static void heap_double(void) {
-    lucid_heap *heap = have_heap();
-    void *block = announce(lucid_heap_alloc(heap, 100));
-    lucid_heap_free(heap, block);
-    lucid_heap_free(heap, hide(block));
-}
-
-static void heap_double_plain(void) {
-    lucid_heap *heap = have_heap();
-    void *block = announce(lucid_heap_alloc(heap, 100));
-    free(block);
-    free(hide(block));
-}
-
-static void heap_double_large(void) {
-    lucid_heap *heap = have_heap();
-    void *block = announce(lucid_heap_alloc(heap, 100000));
-    lucid_heap_free(heap, block);
-    free(hide(block));
-}
-
-static void heap_freed_after_all(void) {
-    lucid_heap *heap = have_heap();
-    void *block = announce(lucid_heap_alloc(heap, 100));
-    lucid_heap_free_all(heap);
-    lucid_heap_free(heap, hide(block));
-}
-
-static void heap_resized_after_all(void) {
-    lucid_heap *heap = have_heap();
-    void *block = announce(lucid_heap_alloc(heap, 100));
-    lucid_heap_free_all(heap);
-    (void)hide(realloc(hide(block), 200));
-}
-
-static void heap_realloc_freed(void) {
-    lucid_heap *heap = have_heap();
-    void *block = announce(lucid_heap_alloc(heap, 100));
-    lucid_heap_free(heap, block);
-    (void)hide(lucid_heap_realloc(heap, hide(block), 200));
-}
-
-static void heap_free_interior(void) {
-    lucid_heap *heap = have_heap();
-    char *block = lucid_heap_alloc(heap, 100);
-    lucid_heap_free(heap, announce(block + 16));
-}
-
-static void heap_free_never_handed_out(void) {
-    lucid_heap *heap = have_heap();
-    char *block = lucid_heap_alloc(heap, 1024);
-    lucid_heap_free(heap, announce(block + (size_t)4 * 1024));
-}
-
-static void heap_free_of_another(void) {
-    lucid_heap *heap = have_heap();
-    lucid_heap *other = have_heap();
-    lucid_heap_free(heap, announce(lucid_heap_alloc(other, 100)));
-}
-
-static void heap_free_of_malloc(void) {
-    lucid_heap *heap = have_heap();
-    lucid_heap_free(heap, announce(have(100)));
-}
-
-static void heap_destroyed(void) {
-    lucid_heap *heap = have_heap();
-    lucid_heap_destroy(announce(heap));
-    (void)lucid_heap_alloc(hide(heap), 10);
-}
-
-static void heap_destroyed_twice(void) {
-    lucid_heap *heap = have_heap();
-    lucid_heap_destroy(announce(heap));
-    lucid_heap_destroy(hide(heap));
-}
-
-static void heap_that_is_none(void) {
-    char block[600] = {0};
-    (void)lucid_heap_alloc(announce(block), 10);
-}
-
-static void heap_that_is_a_block(void) {
-    lucid_heap_free_all(announce(have(1000)));
-}
-
-#define CASE(name) \
-    { #name, name }
-
-static const struct {
-    const char *name;
-    void (*run)(void);
-} cases[] = {
+static const struct misuse_case cases[] = {
     CASE(double_at_once),
     CASE(double_smallest),
     CASE(double_medium),
@@ -582,31 +461,17 @@ static const struct {
     CASE(handler_allocates),
     CASE(signal_is_blocked),
     CASE(signal_is_blocked_on_thread),
-    CASE(heap_double),
-    CASE(heap_double_plain),
-    CASE(heap_double_large),
-    CASE(heap_freed_after_all),
-    CASE(heap_resized_after_all),
-    CASE(heap_realloc_freed),
-    CASE(heap_free_interior),
-    CASE(heap_free_never_handed_out),
-    CASE(heap_free_of_another),
-    CASE(heap_free_of_malloc),
-    CASE(heap_destroyed),
-    CASE(heap_destroyed_twice),
-    CASE(heap_that_is_none),
-    CASE(heap_that_is_a_block),
     CASE(mark_in_live_block),
     CASE(nothing_wrong),
+    {NULL, NULL},
 };
 
 int main(int count, char **values) {
-    for (size_t i = 0; count == 2 && i < sizeof(cases) / sizeof(cases[0]); i++) {
-        if (strcmp(values[1], cases[i].name) == 0) {
-            cases[i].run();
-            return 0; // some misuse is found only when the bins are looked at, after this
-        }
+    const char *name = count == 2 ? values[1] : "that";
+    // Some misuse is found only when the bins are looked at, after this.
+    if (misuse_run(cases, name) || misuse_run(heap_cases, name)) {
+        return 0;
     }
-    (void)fprintf(stderr, "misuse: no case is called %s\n", count == 2 ? values[1] : "that");
+    (void)fprintf(stderr, "misuse: no case is called %s\n", name);
     return 64;
 }
