@@ -1,7 +1,7 @@
 // What lucid says is in use, beside counters that the program keeps itself, with several threads that
 // replace each other's blocks. The heap holds nothing but these blocks.
 //   exact    the threads stand still now and then: every number has to be right
-//   racing   somebody looks while they work: right within 1%, unless it was interrupted
+//   racing   somebody looks while they work: right within 1% most of the time
 //   dump DIR leaves the numbers and all text formats in files of that folder
 #include "testing.h"
 
@@ -198,20 +198,33 @@ static void run_exact(void) {
     end();
 }
 
-// In between, a block may be counted twice or not at all; the thread that looks may be interrupted
-// for long, on a busy machine often. So many of the looks have to be right, not all.
+static int64_t shadow_bytes(void) {
+    int64_t bytes = 0;
+    for (unsigned k = 0; k < THREADS; k++) {
+        bytes += workers[k].bytes;
+    }
+    return bytes;
+}
+
+// In between, a block may be counted twice or not at all. So most of the looks have to be right, not
+// all. A look during which the others went far, because it was interrupted, says nothing: it is
+// made again.
 static void run_racing(void) {
     unsigned good = 0;
+    unsigned tries = 0;
     size_most = (size_t)256 << 10;
     begin(work_on);
     (void)pthread_barrier_wait(&barrier);
     for (unsigned i = 0; i < LOOKS; i++) {
+        int64_t before = 0;
         int64_t shadow = 0;
-        (void)usleep(100);
-        struct lucid_stats s = get();
-        for (unsigned k = 0; k < THREADS; k++) {
-            shadow += workers[k].bytes;
-        }
+        struct lucid_stats s;
+        do {
+            (void)usleep(100);
+            before = shadow_bytes();
+            s = get();
+            shadow = shadow_bytes();
+        } while (llabs(shadow - before) > shadow / 200 && ++tries < 10 * LOOKS);
         double ratio = (double)s.live_bytes / (double)shadow;
         good += ratio > 0.99 && ratio < 1.01;
         REQUIRE(ratio > 0.5 && ratio < 2, "said %llu, is about %lld",
@@ -220,7 +233,7 @@ static void run_racing(void) {
     finished = true;
     end();
     printf("%u of %u looks were right within 1%%\n", good, LOOKS);
-    REQUIRE(good > LOOKS / 4, "only %u of %u looks were right within 1%%", good, LOOKS);
+    REQUIRE(good > LOOKS / 2, "only %u of %u looks were right within 1%%", good, LOOKS);
 }
 
 static int open_in(const char *folder, const char *name) {
