@@ -11,6 +11,7 @@
 //   subject damage WHAT       breaks one rule of lucid's heap from inside
 //   subject loop              allocates and frees in one thread for ever, without a word
 #include "layout.h"
+#include "spanstate.h"
 
 #include <dlfcn.h>
 #include <poll.h>
@@ -217,10 +218,26 @@ static int heaps(void) {
 
 // ---- damage ---------------------------------------------------------------------------------------
 
+// Leaves a span as its maker does who stands still before its units have their entries.
+static void leave_in_transit(struct lucid_root *root, const void *block) {
+    uint32_t head = (uint32_t)(((uintptr_t)block - root->fixed.base) >> UNIT_SHIFT);
+    head -= root->fixed.units[head].back;
+    struct run *span = &root->fixed.runs[head];
+    root->live.heaps->held[span->class] = 0;
+    root->live.lists[span->class].spans--;
+    memset((void *)span->free, 0, sizeof(span->free));
+    span->carved = 0;
+    span->state = span_state(SPAN_HELD, root->fixed.classes[span->class].blocks);
+    for (uint32_t i = 0; i < root->fixed.classes[span->class].units; i++) {
+        root->fixed.units[head + i].bin = 0;
+    }
+}
+
 static int damage(const char *what) {
     struct lucid_root *root = dlsym(RTLD_DEFAULT, "lucid_root");
     char *block = keep(malloc(24));
     char *other = keep(malloc(24));
+    char *alone = keep(malloc(30000)); // of its class, and no other is in a bin
     free(keep(malloc(100)));
     setvbuf(stdout, NULL, _IONBF, 0); // what is damaged is not to be asked for a buffer
     if (root == NULL) {
@@ -255,6 +272,8 @@ static int damage(const char *what) {
         root->live.lists[40].count = 1;
     } else if (strcmp(what, "top") == 0) {
         root->live.top = root->live.limit + 5;
+    } else if (strcmp(what, "nothing") == 0) {
+        leave_in_transit(root, alone);
     } else if (strcmp(what, "heaps") == 0) {
         root->live.heaps = (struct heap *)block;
     } else {

@@ -572,6 +572,10 @@ class Reader(ReaderCase):
         self.damaged("list", "list-member")
         self.damaged("owner", "own-heap")
 
+    def test_a_span_in_the_making_is_no_damage(self):
+        subject = self.start("damage", "nothing")
+        self.assertEqual(self.ask("check", subject.pid, code=0)["findings"], [])
+
     def test_damaged_root_is_named(self):
         self.refuse("check", self.start("damage", "top").pid, says=["is damaged", "top is"])
         self.refuse("check", self.start("damage", "heaps").pid,

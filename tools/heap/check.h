@@ -30,10 +30,10 @@ void findings_add(struct findings *findings, const char *rule, uint64_t address,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
 // The last one added is only one if no thread is in the middle of a step.
 void findings_leave_open(struct findings *findings);
+void findings_free(struct findings *findings);
 
 // Is a thread that stands still in the middle of making this span, or of giving its units back?
 bool span_in_transit(const struct snapshot *snapshot, const struct reader_run *run);
-void findings_free(struct findings *findings);
 
 // One look at a snapshot.
 void check_snapshot(struct findings *findings, struct snapshot *snapshot);
