@@ -115,6 +115,12 @@ static void step_over(uint64_t start) {
     atomic_store(&live()->top, start);
 }
 
+// Before the new piece is adopted: who sees the arena's new end must know that parts of it may be
+// foreign (huge.c looks without the lock).
+static void count_up(uint32_t *times) {
+    __atomic_store_n(times, *times + 1, __ATOMIC_RELAXED);
+}
+
 // Records for [limit, end) and, when the new piece does not begin at the limit, the step over.
 static bool adopt(uintptr_t start, uintptr_t end) {
     uint64_t first = (start - root.fixed.base) >> UNIT_SHIFT;
@@ -150,10 +156,12 @@ static bool grow_by_break(size_t bytes) {
     }
     uintptr_t end = before + (start + bytes - now);
     start = before == now ? start : align_up(before, UNIT_SIZE);
+    if (now != live()->break_end || before != now) {
+        count_up(&live()->break_moves);
+    }
     if (!adopt(start, align_down(end, UNIT_SIZE))) {
         return false; // break_end stays behind, so what was got counts as foreign next time
     }
-    live()->break_moves += now != live()->break_end || before != now;
     live()->break_end = end;
     return true;
 }
@@ -169,7 +177,7 @@ static bool grow_by_mapping(size_t bytes) {
         }
         switch (os_map_at(start, bytes)) {
         case OS_MAPPED:
-            live()->continued++;
+            count_up(&live()->continued);
             live()->break_end = 0; // the limit is beyond the break now
             return adopt(start, start + bytes);
         case OS_NO_MEMORY:

@@ -17,7 +17,7 @@ static uint64_t wish(void) {
 
 static uintptr_t limit_address(void) {
     return root.fixed.base +
-           atomic_load_explicit(&root.live.reach, memory_order_relaxed) * BLOCK_ALIGN;
+           atomic_load_explicit(&root.live.reach, memory_order_acquire) * BLOCK_ALIGN;
 }
 
 static uintptr_t huge_end(void) {
@@ -98,11 +98,17 @@ static void decline_piece(uintptr_t start, uintptr_t end, uintptr_t limit) {
     }
 }
 
+// pre: the arena's end was read before. The counts are written ahead of it.
+static bool has_foreign_parts(void) {
+    return __atomic_load_n(&root.live.break_moves, __ATOMIC_RELAXED) != 0 ||
+           __atomic_load_n(&root.live.continued, __ATOMIC_RELAXED) != 0;
+}
+
 // What is foreign inside the arena is its owner's affair. The runs tile the arena at every instant;
 // one that was a head a moment ago may have been joined with the one before it.
 static void decline(uintptr_t start, uintptr_t end) {
     uint32_t top = (uint32_t)atomic_load_explicit(&root.live.top, memory_order_acquire);
-    uint32_t head = root.live.break_moves + root.live.continued == 0 ? top : 1;
+    uint32_t head = has_foreign_parts() ? 1 : top;
     while (head < top && unit_address(head) < end) {
         uint64_t shape = run_load(head);
         uint32_t next = head + (run_length_of(shape) != 0 ? run_length_of(shape) : 1);
