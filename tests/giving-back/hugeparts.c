@@ -46,6 +46,7 @@ int main(int argc, char **argv) {
     printf("first %#zx last %#zx large %#zx mapping %#zx own %#zx units %#zx meta %#zx\n",
            (size_t)first, (size_t)last, (size_t)block + large / 2, (size_t)mapping, (size_t)own,
            (size_t)root->fixed.units, (size_t)root->fixed.meta_start);
+    printf("unit one %#zx\n", (size_t)root->fixed.base + UNIT_SIZE);
     fflush(stdout);
     char byte;
     return read(STDIN_FILENO, &byte, 1) == 0 ? 0 : 2;
