@@ -25,15 +25,30 @@ READS_RACILY static inline unsigned bin_count_now(const struct heap *heap, unsig
     return first != sizeof(void *) && count <= heap->capacity[class] ? (unsigned)count : 0;
 }
 
-// The same less the slots that the helper has emptied meanwhile.
+// What is in one of these slots, or kept aside for it while the thread sleeps (idle.h). NULL: the
+// helper has taken it.
+READS_RACILY static inline void *bin_block_now(const struct heap *heap, unsigned class,
+                                               unsigned slot) {
+    void *block = *(void *const volatile *)&heap->slots[class][slot];
+    if (likely(block != NULL) ||
+        atomic_load_explicit(&heap->idle, memory_order_acquire) != IDLE_FENCED) {
+        return block;
+    }
+    const struct fence *fence = &heap->fences[class];
+    uint32_t upper = __atomic_load_n(&fence->slot, __ATOMIC_ACQUIRE);
+    return upper == slot ? fence->upper : upper == slot + 1 ? fence->lower : NULL;
+}
+
+// Blocks of a bin; what is just being given back counts as gone.
 READS_RACILY static inline unsigned bin_cached_now(const struct heap *heap, unsigned class) {
     unsigned count = bin_count_now(heap, class);
+    unsigned leaving = heap->flush_class == class ? heap->flush_count : 0;
     unsigned cached = 0;
     if (atomic_load_explicit(&heap->idle, memory_order_relaxed) < IDLE_FENCED) {
-        return count;
+        return count > leaving ? count - leaving : 0;
     }
-    for (unsigned i = 0; i < count; i++) {
-        cached += *(void *const volatile *)&heap->slots[class][1 + i] != NULL;
+    for (unsigned slot = 1 + leaving; slot <= count; slot++) {
+        cached += bin_block_now(heap, class, slot) != NULL;
     }
     return cached;
 }

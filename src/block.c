@@ -12,9 +12,8 @@
 
 // Another thread's bin may change while we look; a block that is in it to stay is found.
 READS_RACILY static bool bin_holds(const struct heap *heap, unsigned class, const void *pointer) {
-    void **slots = heap->slots[class];
-    for (unsigned i = bin_count_now(heap, class); i > 0; i--) {
-        if (slots[i] == pointer) {
+    for (unsigned slot = bin_count_now(heap, class); slot > 0; slot--) {
+        if (bin_block_now(heap, class, slot) == pointer) {
             return true;
         }
     }

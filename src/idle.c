@@ -14,19 +14,12 @@
 #define FAT_LOOK_MS 250u
 #define ROUNDS_AT_ONCE 6u // of steps, when all is wanted at once: two do, the clock may be late
 
-// The two topmost blocks of a fenced bin.
-struct fence {
-    uint32_t slot; // of the upper one; 0: the bin is not fenced
-    void *upper;
-    void *lower;
-};
-
 static uint32_t now_ms(void) {
     return (uint32_t)os_now_ms();
 }
 
-static struct fence *fences(struct heap *heap) {
-    return heap->fences;
+static enum idle_stage stage_of(const struct heap *heap) {
+    return (enum idle_stage)atomic_load_explicit(&heap->idle, memory_order_acquire);
 }
 
 // The slot that the next freed block goes to: above the topmost block. The thread may be moving it.
@@ -44,7 +37,7 @@ static void set_slot(struct heap *heap, unsigned class, uint32_t slot, void *blo
 
 // What it has popped meanwhile is its own.
 static void take_fence_down(struct heap *heap, unsigned class) {
-    struct fence *fence = &fences(heap)[class];
+    struct fence *fence = &heap->fences[class];
     if (fence->slot == 0) {
         return;
     }
@@ -58,15 +51,19 @@ static void take_fence_down(struct heap *heap, unsigned class) {
     fence->slot = 0;
 }
 
-// Blocks that were taken have left holes.
+// Blocks that were taken have left holes. The child of a fork in between may lose a block, but must
+// not have it twice.
 static void close_holes(struct heap *heap, unsigned class) {
     void **slots = heap->slots[class];
     uint32_t top = top_slot(heap, class);
     uint32_t kept = 1;
     for (uint32_t slot = 1; slot < top; slot++) {
-        if (slots[slot] != NULL) {
-            slots[kept++] = slots[slot];
+        void *block = slots[slot];
+        if (block != NULL && kept != slot) {
+            set_slot(heap, class, slot, NULL);
+            set_slot(heap, class, kept, block);
         }
+        kept += block != NULL;
     }
     heap->bins[class].top = slots + kept;
 }
@@ -95,8 +92,23 @@ COLD void idle_end(struct heap *heap) {
     os_unlock(&heap->idle_lock);
 }
 
+// Some of what the helper was giving back may be somebody's by now: the child does without it.
+static void forget_leaving(struct heap *heap) {
+    struct fence *fence = &heap->fences[heap->flush_class];
+    for (uint32_t slot = 1; slot <= heap->flush_count; slot++) {
+        set_slot(heap, heap->flush_class, slot, NULL);
+    }
+    if (heap->flush_count == fence->slot - 1) {
+        fence->lower = NULL;
+    }
+    heap->flush_count = 0;
+}
+
 void idle_after_fork(struct heap *heap) {
     atomic_store(&heap->idle_lock, 0);
+    if (stage_of(heap) == IDLE_FENCED && heap->flush_count != 0) {
+        forget_leaving(heap);
+    }
     settle(heap);
 }
 
@@ -139,10 +151,6 @@ static uint32_t since(const struct heap *heap) {
     return now_ms() - __atomic_load_n(&heap->idle_since, __ATOMIC_RELAXED);
 }
 
-static enum idle_stage stage_of(const struct heap *heap) {
-    return (enum idle_stage)atomic_load_explicit(&heap->idle, memory_order_acquire);
-}
-
 // Begins, unless somebody has. The lock is against another who takes such steps.
 static void begin(struct heap *heap) {
     os_lock(&heap->idle_lock);
@@ -168,7 +176,7 @@ static bool make_fences(struct heap *heap) {
 }
 
 static void fence_bin(struct heap *heap, unsigned class) {
-    struct fence *fence = &fences(heap)[class];
+    struct fence *fence = &heap->fences[class];
     uint32_t top = heap->slots[class] != NULL ? top_slot(heap, class) : 0;
     // A bin whose thread was about to write its end at the same moment is left alone.
     if (top < 3 || *(void **volatile *)&heap->bins[class].end != NULL) {
@@ -186,7 +194,7 @@ static void fence_bin(struct heap *heap, unsigned class) {
 // the fences, and each fence before the slots that it empties.
 static void fence_off(struct heap *heap) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        fences(heap)[class].slot = 0;
+        heap->fences[class].slot = 0;
     }
     atomic_store_explicit(&heap->idle, IDLE_FENCED, memory_order_release);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
@@ -195,36 +203,36 @@ static void fence_off(struct heap *heap) {
     set_since(heap);
 }
 
-// The child of a fork in between must not find a block both here and free: it loses this batch.
-static void give_batch(unsigned class, void **blocks, unsigned count) {
+// Gives back some blocks, the last of which is number `leaving` of its bin. Until they have left it
+// for good, whoever reads the bins must not count on them; the child of a fork in between loses them.
+static void give_batch(struct heap *heap, unsigned class, void **blocks, uint32_t count,
+                       uint32_t leaving) {
+    heap->flush_class = class;
+    __atomic_store_n(&heap->flush_count, leaving, __ATOMIC_RELEASE);
     (void)span_give_all(class, blocks, count, "free");
-    for (unsigned i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         trim_soon(class, blocks[i]);
+        __atomic_store_n(&blocks[i], NULL, __ATOMIC_RELEASE);
     }
 }
 
-// Everything up to the lower fence's block. pre: no fast path can reach it.
+// Everything up to the lower fence's block, the oldest first. pre: no fast path can reach it.
 static uint32_t take_below(struct heap *heap, unsigned class, struct fence *fence) {
-    void *batch[BATCH];
-    uint32_t taken = 1;
-    batch[0] = fence->lower;
-    fence->lower = NULL;
-    for (uint32_t slot = fence->slot - 2; slot > 0; slot--) {
-        if (taken % BATCH == 0) {
-            give_batch(class, batch, BATCH);
-        }
-        batch[taken++ % BATCH] = heap->slots[class][slot];
-        set_slot(heap, class, slot, NULL);
+    uint32_t last = fence->slot - 1;
+    for (uint32_t given = 0, count; given < last - 1; given += count) {
+        count = (uint32_t)min_size(BATCH, last - 1 - given);
+        give_batch(heap, class, heap->slots[class] + 1 + given, count, given + count);
     }
-    give_batch(class, batch, (taken - 1) % BATCH + 1);
-    return taken;
+    give_batch(heap, class, &fence->lower, 1, last);
+    __atomic_store_n(&heap->flush_count, 0, __ATOMIC_RELEASE);
+    return last;
 }
 
 // pre: FENCED for long enough, the lock is held, the thread is on no slow path.
 static uint32_t take(struct heap *heap) {
     uint32_t taken = 0;
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        struct fence *fence = &fences(heap)[class];
+        struct fence *fence = &heap->fences[class];
         if (fence->slot != 0 && top_slot(heap, class) > fence->slot) {
             taken += take_below(heap, class, fence);
             set_slot(heap, class, fence->slot, fence->upper);

@@ -128,6 +128,15 @@ enum heap_state {
 // slots (NULL) among those below the top.
 enum idle_stage { IDLE_NO = 0, IDLE_ASKED = 1, IDLE_FENCED = 2, IDLE_TAKEN = 3 };
 
+// The two topmost blocks of a bin, kept aside while it is FENCED: what belongs into its slots number
+// `slot` and `slot` - 1 as long as those are empty.
+struct fence {
+    uint32_t slot; // 0: the bin has no fence
+    uint32_t reserved;
+    void *upper;
+    void *lower;
+};
+
 struct heap {
     struct bin bins[CLASS_COUNT]; // must be first: unit.bin is an offset into it
     void **slots[CLASS_COUNT];    // bottom of each bin's array; NULL until first used
@@ -140,8 +149,10 @@ struct heap {
     uint64_t thread;   // the thread's pthread_self(), for naming it
     struct heap *next; // registry: every heap ever made
     struct heap *next_free;
-    uint32_t flush_class; // what is being given back to the spans at this moment: the oldest
-    uint32_t flush_count; // `flush_count` blocks of this class's bin
+    // What is being given back to the spans at this moment, by the thread or from FENCED on by the
+    // helper: the oldest `flush_count` blocks of this class's bin.
+    uint32_t flush_class;
+    uint32_t flush_count;
     struct heap_counters counters;
     uint64_t given; // bytes of blocks given back to spans, less those taken, since a trim was asked
     uint8_t flushes_only[CLASS_COUNT]; // times in a row the bin gave blocks back and took none
@@ -157,7 +168,7 @@ struct heap {
     uint32_t idle_since;  // coarse ms; of the stage, or of the last event
     uint32_t idle_events; // as `events` when the helper last looked
     uint32_t idle_reserved;
-    void *fences; // the blocks that are kept aside meanwhile
+    struct fence *fences; // one per class; NULL: the heap was never fenced
 };
 
 #define REGION_NAME_ROOM 32u
@@ -322,7 +333,8 @@ struct layout_description {
     uint16_t pointer_size;
     uint32_t offset_live; // 64 KiB where pages may be that large
     uint16_t size_region, run_region, region_state, region_name, region_next;
-    uint16_t reserved[3];
+    uint16_t heap_fences, size_fence;
+    uint16_t reserved;
 };
 
 // Fixed once the first allocation has set it up; its page is read-only from then on.

@@ -85,6 +85,7 @@ static bool check_description(struct reader *reader) {
         {"heap_tid", d->heap_tid, 4, d->size_heap},
         {"heap_next", d->heap_next, 8, d->size_heap},
         {"heap_counters", d->heap_counters, sizeof(struct heap_counters), d->size_heap},
+        {"heap_fences", d->heap_fences, 8, d->size_heap},
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         if (fields[i].offset + fields[i].length > fields[i].size) {
@@ -95,7 +96,8 @@ static bool check_description(struct reader *reader) {
         return damaged(reader, "size_run", d->size_run);
     }
     if (d->size_bin != sizeof(struct bin) || d->size_mapping != sizeof(struct mapping) ||
-        d->size_unit != sizeof(struct unit) || d->size_sizeclass != sizeof(struct sizeclass)) {
+        d->size_unit != sizeof(struct unit) || d->size_sizeclass != sizeof(struct sizeclass) ||
+        d->size_fence != sizeof(struct fence)) {
         return differs(reader, "size of a table's entry", d->size_mapping);
     }
     if (d->class_count != CLASS_COUNT || d->pointer_size != 8) {
@@ -324,13 +326,18 @@ bool reader_next(struct reader *reader, struct reader_run *run) {
 
 // ---- heaps --------------------------------------------------------------------------------------
 
+// Do `length` bytes at `address` lie in the metadata?
+static bool is_meta(const struct reader *reader, uint64_t address, uint64_t length) {
+    return address >= reader->fixed.meta_start && address <= reader->fixed.meta_end - length;
+}
+
 static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap *heap) {
     const struct layout_description *d = &reader->fixed.layout;
     reader->fault = READER_FINE;
     if (address == 0) {
         return false;
     }
-    if (address < reader->fixed.meta_start || address > reader->fixed.meta_end - d->size_heap) {
+    if (!is_meta(reader, address, d->size_heap)) {
         return damaged(reader, "address of a thread's heap", address);
     }
     // The registry only grows at its front, so the chain behind what was read does not change.
@@ -348,6 +355,7 @@ static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap 
     heap->flush_count = flush[1];
     return fetch(reader, address + d->heap_state, &heap->state, sizeof(heap->state)) &&
            fetch(reader, address + d->heap_tid, &heap->tid, sizeof(heap->tid)) &&
+           fetch(reader, address + d->heap_fences, &heap->fences, sizeof(heap->fences)) &&
            fetch(reader, address + d->heap_next, &heap->next, sizeof(heap->next));
 }
 
@@ -369,7 +377,7 @@ static bool region_at(struct reader *reader, uint64_t address, struct reader_reg
     if (address == 0) {
         return false;
     }
-    if (address < reader->fixed.meta_start || address > reader->fixed.meta_end - d->size_region) {
+    if (!is_meta(reader, address, d->size_region)) {
         return damaged(reader, "address of a region", address);
     }
     if (region->index > reader->live.regions.count || region->index > REGIONS_MAX) {
@@ -394,6 +402,19 @@ bool reader_next_region(struct reader *reader, struct reader_region *region) {
 }
 
 // ---- bins ---------------------------------------------------------------------------------------
+
+// The fence of a bin. Its thread may be taking it down at this moment, so that it is of use only for
+// slots that are empty.
+static bool read_fence(struct reader *reader, const struct reader_heap *heap, unsigned class,
+                       struct fence *fence) {
+    if (heap->fences == 0) {
+        return true; // never fenced
+    }
+    if (!is_meta(reader, heap->fences, CLASS_COUNT * sizeof(*fence))) {
+        return damaged(reader, "address of a thread's fences", heap->fences);
+    }
+    return fetch(reader, heap->fences + class * sizeof(*fence), fence, sizeof(*fence));
+}
 
 bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned class,
                 struct reader_bin *bin) {
@@ -429,6 +450,20 @@ bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned 
     bin->end = end;
     bin->count = (uint32_t)((ends.top - bin->first) / 8);
     bin->capacity = capacity;
+    return read_fence(reader, heap, class, &bin->fence);
+}
+
+bool reader_block(struct reader *reader, const struct reader_bin *bin, uint32_t index,
+                  uint64_t *block) {
+    uint32_t slot = index + 1;
+    if (!fetch(reader, bin->first + (uint64_t)index * 8, block, sizeof(*block))) {
+        return false;
+    }
+    if (*block == 0 && bin->fence.slot == slot) {
+        *block = (uint64_t)(uintptr_t)bin->fence.upper;
+    } else if (*block == 0 && bin->fence.slot == slot + 1) {
+        *block = (uint64_t)(uintptr_t)bin->fence.lower;
+    }
     return true;
 }
 

@@ -62,10 +62,11 @@ struct reader_heap {
     uint32_t state; // enum heap_state
     uint32_t tid;   // 0: the main thread
     uint32_t index; // in the registry
-    // While the thread gives blocks back: the oldest `flush_count` of this class's bin. Some of
-    // them may be free already, or another thread's by now.
+    // While blocks are given back: the oldest `flush_count` of this class's bin. Some of them may
+    // be free already, or another thread's by now.
     uint32_t flush_class;
     uint32_t flush_count;
+    uint64_t fences; // address of the array, or 0
     uint64_t next;
 };
 
@@ -78,13 +79,14 @@ struct reader_region {
     uint64_t next;
 };
 
-// A bin's blocks lie at [first, top) in the target, oldest first.
+// A bin's blocks lie at [first, top) in the target, oldest first: see reader_block.
 struct reader_bin {
     uint64_t first;
     uint64_t top;
     uint64_t end;
-    uint32_t count;
+    uint32_t count; // slots in use; some may be empty while the thread sleeps
     uint32_t capacity;
+    struct fence fence;
 };
 
 // Takes the root at `root` apart. False: see `fault`. `window` holds at least one run record
@@ -118,6 +120,10 @@ bool reader_next_region(struct reader *reader, struct reader_region *region);
 // The bin of a class, 1 <= class < CLASS_COUNT. Its numbers are consistent, or it is a fault.
 bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned class,
                 struct reader_bin *bin);
+
+// What is in slot `index` < count of a bin, or kept aside for it. 0: the slot is empty.
+bool reader_block(struct reader *reader, const struct reader_bin *bin, uint32_t index,
+                  uint64_t *block);
 
 // The head of the span a heap holds for refilling, 0: none.
 bool reader_held(struct reader *reader, const struct reader_heap *heap, unsigned class,

@@ -46,6 +46,8 @@ struct lucid_root root = {
                     .region_state = offsetof(struct lucid_region, state),
                     .region_name = offsetof(struct lucid_region, name),
                     .region_next = offsetof(struct lucid_region, next),
+                    .heap_fences = offsetof(struct heap, fences),
+                    .size_fence = sizeof(struct fence),
                 },
         },
     .live =

@@ -47,17 +47,10 @@ READS_RACILY static void add_run(struct account *account, uint32_t head, uint64_
     }
 }
 
-// What is just being given back counts as free already.
-READS_RACILY static uint64_t cached_now(const struct heap *heap, unsigned class) {
-    unsigned count = bin_cached_now(heap, class);
-    unsigned leaving = heap->flush_class == class ? heap->flush_count : 0;
-    return count > leaving ? count - leaving : 0;
-}
-
 READS_RACILY static void add_heaps(struct account *account) {
     for (const struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-            account->classes[class].cached += cached_now(heap, class);
+            account->classes[class].cached += bin_cached_now(heap, class);
         }
         account->heaps++;
     }

@@ -4,7 +4,6 @@
 #include "bin.h"
 #include "fail.h"
 #include "helper.h"
-#include "idle.h"
 #include "root.h"
 #include "shadow.h"
 #include "span.h"
@@ -47,8 +46,8 @@ static void mark_cached(struct marks *marks, uint32_t head, unsigned class) {
     for (const struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         unsigned count = bin_count(heap, class);
         for (unsigned i = 1; i <= count; i++) {
-            void *block = heap->slots[class][i];
-            if (inside(head, block)) {
+            const void *block = bin_block_now(heap, class, i);
+            if (block != NULL && inside(head, block)) {
                 mark(marks->cached, head, block, "in a bin");
             }
         }
@@ -245,20 +244,12 @@ static void check_account(void) {
     }
 }
 
-// The helper may have left between two of its steps, with blocks of bins kept aside.
-static void take_fences_down(void) {
-    for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
-        idle_end(heap);
-    }
-}
-
 void invariants_check(void) {
     if (atomic_load(&root.live.ready) == 0) {
         return; // nothing was allocated yet
     }
     uint32_t spans[CLASS_COUNT] = {0};
     helper_pause();
-    take_fences_down();
     arena_check();
     check_runs(spans);
     check_lists(spans);

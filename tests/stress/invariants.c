@@ -26,6 +26,19 @@ struct notes {
     uint32_t dirty_units;
 };
 
+static void note_cached(struct notes *notes, const struct heap *heap, unsigned class,
+                        unsigned slot) {
+    uintptr_t block = (uintptr_t)bin_block_now(heap, class, slot);
+    if (block == 0 && atomic_load(&heap->idle) == IDLE_TAKEN) {
+        return; // the helper took it while the thread was idle
+    }
+    REQUIRE(in_arena(block) && block % BLOCK_ALIGN == 0, "%p in a bin", (void *)block);
+    REQUIRE(root.fixed.units[unit_of(block)].bin == class * sizeof(struct bin),
+            "%p in a bin of class %u", (void *)block, class);
+    size_t granule = (block - root.fixed.base) / BLOCK_ALIGN;
+    REQUIRE(notes->cached[granule]++ == 0, "%p is twice in bins", (void *)block);
+}
+
 static void note_heaps(struct notes *notes) {
     uint32_t heaps = 0;
     uint32_t living = 0;
@@ -33,7 +46,7 @@ static void note_heaps(struct notes *notes) {
         heaps++;
         living += heap->state == HEAP_LIVE;
         for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-            void **slots = heap->slots[class];
+            void *const *slots = heap->slots[class];
             uint32_t head = heap->held[class];
             unsigned count = bin_count(heap, class);
             REQUIRE(count <= heap->capacity[class], "class %u: %u blocks in a bin of %u", class,
@@ -47,15 +60,7 @@ static void note_heaps(struct notes *notes) {
                 notes->held[head]++;
             }
             for (unsigned i = 1; i <= count; i++) {
-                uintptr_t block = (uintptr_t)slots[i];
-                if (block == 0 && atomic_load(&heap->idle) == IDLE_TAKEN) {
-                    continue; // the helper took it while the thread was idle
-                }
-                REQUIRE(in_arena(block) && block % BLOCK_ALIGN == 0, "%p in a bin", slots[i]);
-                REQUIRE(root.fixed.units[unit_of(block)].bin == class * sizeof(struct bin),
-                        "%p in a bin of class %u", slots[i], class);
-                size_t granule = (block - root.fixed.base) / BLOCK_ALIGN;
-                REQUIRE(notes->cached[granule]++ == 0, "%p is twice in bins", slots[i]);
+                note_cached(notes, heap, class, i);
             }
         }
     }

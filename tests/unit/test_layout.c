@@ -22,7 +22,8 @@ struct pinned {
 static const struct pinned values[] = {
     VALUE(RUN_NONE, 0), VALUE(RUN_FREE, 1), VALUE(RUN_SPAN, 2), VALUE(RUN_LARGE, 3),
     VALUE(RUN_FOREIGN, 4), VALUE(RUN_BUSY, 5), VALUE(HEAP_FREE, 0), VALUE(HEAP_LIVE, 1),
-    VALUE(REGION_FREE, 0), VALUE(REGION_LIVE, 1), VALUE(REGION_ENDING, 2),
+    VALUE(IDLE_NO, 0),
+    VALUE(IDLE_ASKED, 1), VALUE(IDLE_FENCED, 2), VALUE(IDLE_TAKEN, 3), VALUE(REGION_FREE, 0), VALUE(REGION_LIVE, 1), VALUE(REGION_ENDING, 2),
     VALUE(EVENT_ALLOC, 0), VALUE(EVENT_FREE, 1), VALUE(EVENT_RESIZE, 2), VALUE(EVENT_SPAN_MADE, 3),
     VALUE(EVENT_SPAN_GONE, 4), VALUE(EVENT_LARGE_MADE, 5), VALUE(EVENT_LARGE_GONE, 6),
     VALUE(EVENT_MAPPING_MADE, 7), VALUE(EVENT_MAPPING_GONE, 8), VALUE(EVENT_REFILL, 9),
@@ -102,6 +103,8 @@ static void description_is_true(void **state) {
         .region_state = offsetof(struct lucid_region, state),
         .region_name = offsetof(struct lucid_region, name),
         .region_next = offsetof(struct lucid_region, next),
+        .heap_fences = offsetof(struct heap, fences),
+        .size_fence = sizeof(struct fence),
     };
     assert_memory_equal(&root.fixed.layout, &expected, sizeof(expected));
 }

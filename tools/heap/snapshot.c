@@ -116,12 +116,14 @@ static int by_mapping(const void *left, const void *right) {
     return (a->address > b->address) - (a->address < b->address);
 }
 
-static void add_bin(struct snapshot *snapshot, unsigned class, const struct reader_bin *bin,
-                    bool moving) {
+// Returns how many blocks there are.
+static uint32_t add_bin(struct snapshot *snapshot, unsigned class, const struct reader_bin *bin,
+                        bool moving) {
+    uint32_t place = 0;
     for (uint32_t slot = 0; slot < bin->count; slot++) {
         uint64_t address = 0;
-        if (!view_read(&snapshot->view, bin->first + slot * 8u, &address, sizeof(address))) {
-            return;
+        if (!reader_block(&snapshot->reader, bin, slot, &address)) {
+            break;
         }
         if (address == 0) {
             continue; // the helper took it while the thread was idle
@@ -132,10 +134,11 @@ static void add_bin(struct snapshot *snapshot, unsigned class, const struct read
             .address = address,
             .heap = (uint32_t)snapshot->heap_count,
             .class = (uint16_t) class,
-            .slot = (uint16_t)slot,
+            .place = (uint16_t)place++,
             .moving = moving,
         };
     }
+    return place;
 }
 
 static void name_heap(const struct snapshot *snapshot, const struct root_places *all,
@@ -173,10 +176,9 @@ static bool read_heaps(struct snapshot *snapshot, const struct root_places *all)
                 heap.moved = true; // its array is being replaced
                 continue;
             }
-            heap.count[class] = bin.count;
             bool moving = heap.record.flush_count != 0 && heap.record.flush_class == class;
             heap.moved |= moving;
-            add_bin(snapshot, class, &bin, moving);
+            heap.count[class] = add_bin(snapshot, class, &bin, moving);
             reader_held(reader, &heap.record, class, &heap.held[class]);
         }
         name_heap(snapshot, all, &heap);

@@ -22,18 +22,18 @@ struct snapshot_cached {
     uint64_t address;
     uint32_t heap; // index into heaps
     uint16_t class;
-    uint16_t slot; // place in its bin, oldest 0
-    bool moving;   // its bin was being emptied: it may be free, or another thread's, already
+    uint16_t place; // in its bin, oldest 0
+    bool moving;    // its bin was being emptied: it may be free, or another thread's, already
 };
 
 struct snapshot_heap {
     struct reader_heap record;
     pid_t tid; // the real one
     char name[16 + 1];
-    bool inside;  // its thread stood still inside the allocator
-    bool outside; // its thread stood still elsewhere
-    bool moved;   // some bin was being changed
-    uint32_t count[CLASS_COUNT];
+    bool inside;                 // its thread stood still inside the allocator
+    bool outside;                // its thread stood still elsewhere
+    bool moved;                  // some bin was being changed
+    uint32_t count[CLASS_COUNT]; // blocks in the bin
     uint32_t held[CLASS_COUNT];
 };
 

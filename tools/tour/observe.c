@@ -60,7 +60,7 @@ static void bin_of_lucid(struct observation *seen, struct snapshot *snapshot) {
         if (cached->class != row.class || heap->tid != seen->pid) {
             continue;
         }
-        size_t place = heap->count[row.class] - 1 - cached->slot;
+        size_t place = heap->count[row.class] - 1 - cached->place;
         seen->bin_count++;
         if (place < OBSERVED_BIN) {
             seen->bin[place] = cached->address;
