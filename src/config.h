@@ -35,9 +35,10 @@
 #define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
 #define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 2047u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
-#define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u) // of a bin that gave back scattered blocks,
-#define BIN_FLUSHES_ONLY 4u                      // and took none, so many times in a row
-#define BIN_BUSY_EVENTS 6u // a bin that ran empty or full twice within so many such events grows
+#define BIN_SLOTS_IDLE \
+    (LUCID_STRESS ? 2u : 15u) // of a bin that gave back scattered blocks once more
+#define BIN_FLUSHES_ONLY 1u   // after it did so many times and took none
+#define BIN_BUSY_EVENTS 6u    // a bin that ran empty or full twice within so many such events grows
 
 // The arena grows by at least this much, and by at most this share of itself.
 #define ARENA_STEP_MIN (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)1 << 20)

@@ -93,11 +93,35 @@ static void asked_while_it_allocates(void **state) {
     lucid_free(block);
 }
 
+#define SCATTERED 2200u // of them fill the largest bin for such blocks, and two halves of it again
+#define APART 32u       // two of them in a word of free bits
+
+// A bin that has given scattered blocks back once in vain keeps few: each may be the last of its span.
+static void few_scattered_blocks_stay(void **state) {
+    (void)state;
+    static void *blocks[SCATTERED * APART];
+    for (unsigned i = 0; i < SCATTERED * APART; i++) {
+        blocks[i] = lucid_malloc(64);
+        assert_non_null(blocks[i]);
+    }
+    for (unsigned i = 0; i < SCATTERED * APART; i++) {
+        if (i % APART != 0) {
+            lucid_free(blocks[i]);
+        }
+    }
+    bin_check_all(heap_self, "test");
+    for (unsigned i = 0; i < SCATTERED; i++) {
+        lucid_free(blocks[(size_t)i * APART]);
+    }
+    assert_true(bin_count(heap_self, sizeclass_of(64)) <= BIN_SLOTS_IDLE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_stays_with_the_dead),
         cmocka_unit_test(bins_while_others_end),
         cmocka_unit_test(asked_while_it_allocates),
+        cmocka_unit_test(few_scattered_blocks_stay),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }
