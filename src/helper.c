@@ -45,16 +45,23 @@ static void learn(void) {
     g->regrets_known = regrets;
 }
 
-// `most`: no longer than that, 0: no limit.
-static void rest(uint32_t most) {
+static bool is_wanted_at_once(void) {
+    return answer_is_awaited() || atomic_load(&giving()->empty) != 0 ||
+           atomic_load(&giving()->paused) != 0;
+}
+
+// `most`: no longer than that, 0: no limit. `heard`: how often it had been rung for before it last
+// looked; whoever wants it at once says so first and rings then.
+static void rest(uint32_t most, uint32_t *heard) {
     uint32_t age = giving()->age;
     uint32_t look = age / 2 < LOOK_MS_MAX ? age / 2 : LOOK_MS_MAX;
     look = look > age / 8 ? look : age / 8;
     look = most != 0 && most < look ? most : look;
     look = look > LOOK_MS_MIN ? look : LOOK_MS_MIN;
-    if (!answer_is_awaited()) {
-        os_wait_while(&giving()->paused, 0, look);
+    if (!is_wanted_at_once()) {
+        os_wait_while(&giving()->rings, *heard, look);
     }
+    *heard = atomic_load(&giving()->rings);
     answer_all();
 }
 
@@ -98,8 +105,9 @@ static void work(void) {
     struct giving *g = giving();
     bool last_look = false; // at all spans, before it leaves
     uint32_t wait = 0;
+    uint32_t heard = atomic_load(&g->rings);
     for (;;) {
-        rest(wait);
+        rest(wait, &heard);
         learn();
         bool paused = atomic_load(&g->paused) != 0;
         bool more = !paused && look(&wait, last_look);
@@ -208,16 +216,21 @@ bool helper_call(void) {
     return call(false);
 }
 
+static void ring(void) {
+    (void)atomic_fetch_add(&giving()->rings, 1);
+    os_wake(&giving()->rings);
+}
+
 bool helper_call_now(void) {
     bool there = call(true);
-    os_wake(&giving()->paused); // it sleeps on this word
+    ring();
     return there;
 }
 
 void helper_pause(void) {
     struct giving *g = giving();
     (void)atomic_fetch_add(&g->paused, 1);
-    os_wake(&g->paused);
+    ring();
     os_lock(&g->lock);
     wait_until_gone();
     os_unlock(&g->lock);

@@ -370,15 +370,15 @@ struct giving {
     _Atomic uint32_t tid;    // of the helper; 0: there is none
     _Atomic uint32_t trim;   // free pages inside spans are worth looking for, for the nth time
     _Atomic uint32_t paused; // by so many: there is to be no helper
-    uint32_t reserved;
-    void *stack;            // of the helper, once there was one
-    uint32_t age;           // ms that memory stays free before it is given back; learned
-    uint32_t starts;        // helpers there were
-    uint32_t refused;       // when there could be none, or the kernel took nothing; 0: never
-    uint32_t small_holes;   // times huge pages were declined for memory that was given back
-    uint32_t last_regret;   // when too much was wanted again too soon
-    uint64_t regret_units;  // given back and taken again within REGRET_MS
-    uint64_t regrets_known; // of these, how many the helper has learned from
+    _Atomic uint32_t rings;  // times it was to look at once; it rests on this word
+    void *stack;             // of the helper, once there was one
+    uint32_t age;            // ms that memory stays free before it is given back; learned
+    uint32_t starts;         // helpers there were
+    uint32_t refused;        // when there could be none, or the kernel took nothing; 0: never
+    uint32_t small_holes;    // times huge pages were declined for memory that was given back
+    uint32_t last_regret;    // when too much was wanted again too soon
+    uint64_t regret_units;   // given back and taken again within REGRET_MS
+    uint64_t regrets_known;  // of these, how many the helper has learned from
     _Atomic uint64_t trimmed_bytes; // free pages of spans given back
     _Atomic uint64_t growth; // bytes by which bins have grown since the helper was asked to look
     uint64_t idle_blocks;    // taken from idle threads' bins

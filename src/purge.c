@@ -64,9 +64,9 @@ void purge_asked(void) {
 }
 
 void purge_sleepers(void) {
-    atomic_store_explicit(&root.live.giving.empty, 1, memory_order_relaxed);
     if (root.live.options.value[OPTION_PURGE]) {
-        (void)helper_call();
+        atomic_store(&root.live.giving.empty, 1);
+        (void)helper_call_now();
     }
 }
 

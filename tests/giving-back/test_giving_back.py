@@ -33,12 +33,12 @@ class GivingBack(Case):
         return {name: float(value) for name, value in
                 re.findall(r"(live|before|at_once|after|floor) ([\d.]+)", said)}
 
-    def keeps_the_promise(self, shape, **more):
+    def keeps_the_promise(self, shape, spare=4, **more):
         """On a machine with other work the helper may come late: a longer pause must do then."""
         for pause in (PAUSE_MS, 2 * PAUSE_MS, 5 * PAUSE_MS):
             left = self.burst(*shape, pause=pause, **more)
             # A page with one living block cannot go: `floor` is what such pages take.
-            allowed = max(left["live"], left["floor"]) * 1.2 + 4
+            allowed = max(left["live"], left["floor"]) * 1.2 + spare
             # Before the burst the program itself was resident already: not a part of the promise.
             if left["after"] - left["before"] <= allowed:
                 return left
@@ -74,14 +74,12 @@ class GivingBack(Case):
         self.assertLess(left["after"] - left["before"], allowed, left)
 
     def test_malloc_trim_reaches_threads_that_sleep(self):
-        """By age nothing would go for a thousand seconds; without the sleepers' bins 25 MiB stay."""
-        left = {}
-        for pause in (PAUSE_MS, 5 * PAUSE_MS):
-            left = self.burst("random", 200, 0, 4, pause=pause, options="purge_age=1000s",
-                              then="trim")
-            if left["after"] - left["before"] < 12:
-                return
-        self.fail(left)
+        """By age nothing would go for a thousand seconds, and so long a helper rests that is not
+        woken: 8 MiB stay then. The kernel's huge page at the end of what was used may stand behind
+        memory that nobody has written to; malloc_trim leaves it."""
+        age = {"options": "purge_age=1000s", "then": "trim"}
+        self.keeps_the_promise(("random", 200, 0, 4), preexec_fn=disable_huge_pages, **age)
+        self.keeps_the_promise(("random", 200, 0, 4), spare=4 + 2, **age)
 
     def test_scattered_survivors_keep_their_pages_only(self):
         """One in fifty at random: a quarter of the pages has a survivor. That is the floor."""
