@@ -3,6 +3,7 @@
 #include "allowance.h"
 #include "grow.h"
 #include "huge.h"
+#include "loose.h"
 #include "os/os.h"
 #include "panic.h"
 #include "pool.h"
@@ -132,12 +133,59 @@ static bool is_allowed(uint32_t head, uint32_t units) {
     return false;
 }
 
+static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
+    for (uint32_t i = 0; i < length; i++) {
+        root.fixed.units[head + i] = (struct unit){.bin = 0, .back = i < dirty ? UNIT_DIRTY : 0};
+    }
+}
+
+// ---- loose runs; pre: the pool's lock is held -----------------------------------------------------
+
+static bool loose_to_free(unsigned lane) {
+    bool any = false;
+    for (uint32_t units = 1; units <= LOOSE_UNITS_MAX; units++) {
+        uint32_t next = 0;
+        for (uint32_t head = loose_take_all(lane, units); head != 0; head = next) {
+            next = run_at(head)->next;
+            mark_free_units(head, units, units);
+            arena_join(head, units, units);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static bool drain_all(void) {
+    bool any = false;
+    for (unsigned lane = 0; lane < root_lanes(); lane++) {
+        any |= loose_to_free(lane);
+    }
+    return any;
+}
+
+void arena_drain(void) {
+    lock_take(&live()->pool.lock);
+    (void)drain_all();
+    lock_drop(&live()->pool.lock);
+}
+
+// ---- taking ---------------------------------------------------------------------------------------
+
+// A free run or one from the top. Memory that is dirty goes first: it costs no page fault.
+static uint32_t take_any(uint32_t units) {
+    uint32_t head = pool_take(POOL_DIRTY, units);
+    if (head == 0 && drain_all()) {
+        head = pool_take(POOL_DIRTY, units);
+    }
+    if (head == 0) {
+        head = pool_take(POOL_CLEAN, units);
+    }
+    return head != 0 ? head : take_from_top(units);
+}
+
 static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind) {
     uint32_t spare = alignment > UNIT_SIZE ? (uint32_t)(alignment >> UNIT_SHIFT) - 1 : 0;
-    uint32_t head = pool_take(units + spare);
-    if (head == 0) {
-        head = take_from_top(units + spare);
-    }
+    uint32_t head = take_any(units + spare);
     if (head == 0) {
         return 0;
     }
@@ -164,6 +212,33 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
     lock_drop(&live()->pool.lock);
     if (head != 0) {
         claim_units(head, units, zero);
+    }
+    return head;
+}
+
+static uint32_t take_dirty(uint32_t units, unsigned lane) {
+    uint32_t head = pool_take(POOL_DIRTY, units);
+    if (head == 0 && loose_to_free(lane)) {
+        head = pool_take(POOL_DIRTY, units);
+    }
+    if (head == 0) {
+        return 0;
+    }
+    note_regret(head, units);
+    free_to_used(head, units, RUN_BUSY);
+    return is_allowed(head, units) ? head : 0;
+}
+
+uint32_t arena_take_used(uint32_t units, unsigned lane) {
+    uint32_t head = loose_take(lane, units);
+    if (head != 0) {
+        return head;
+    }
+    lock_take(&live()->pool.lock);
+    head = take_dirty(units, lane);
+    lock_drop(&live()->pool.lock);
+    if (head != 0) {
+        claim_units(head, units, false);
     }
     return head;
 }
@@ -237,12 +312,6 @@ void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
     run_at(head)->birth = (uint32_t)os_now_ms();
     run_at(head)->size = 0;
     arena_rejoin(head, length, dirty);
-}
-
-static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
-    for (uint32_t i = 0; i < length; i++) {
-        root.fixed.units[head + i] = (struct unit){.bin = 0, .back = i < dirty ? UNIT_DIRTY : 0};
-    }
 }
 
 void arena_give(uint32_t head, uint32_t dirty) {
@@ -328,7 +397,7 @@ static uint32_t reclaim_row(uint32_t head, uint32_t top) {
     uint32_t length = 0;
     while (head + length < top) {
         uint64_t shape = run_load(head + length);
-        if (run_kind_of(shape) == RUN_BUSY) {
+        if (run_kind_of(shape) == RUN_BUSY || run_kind_of(shape) == RUN_LOOSE) {
             mark_free_units(head + length, run_length_of(shape), run_length_of(shape));
         } else if (run_kind_of(shape) != RUN_FREE) {
             break;
@@ -364,6 +433,7 @@ static void rebuild_run(uint32_t head, uint32_t length, enum run_kind kind) {
 void arena_after_fork(void) {
     atomic_store(&live()->pool.lock, 0);
     pool_reset();
+    loose_reset();
     uint32_t top = top_load();
     if (live()->limit < top) {
         live()->limit = top; // cut off in grow.c between the step over a hole and the new limit

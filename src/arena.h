@@ -15,6 +15,13 @@ bool arena_init(void);
 // may hold old data; with `zero` these are cleared.
 uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero);
 
+// Takes a run that was used before, for a span of a thread of the lane: as arena_take with UNIT_SIZE
+// and RUN_BUSY. 0: there is none, or only in other lanes.
+uint32_t arena_take_used(uint32_t units, unsigned lane);
+
+// Makes free runs of all loose ones.
+void arena_drain(void);
+
 // Has the first `bytes` of a clean run put there at once. It may stay as it is: where huge pages were
 // asked for, one fault brings more, and not every kernel can.
 void arena_populate(uint32_t head, size_t bytes);

@@ -88,7 +88,7 @@ static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned wan
     while (taken < (want + 1) / 2) {
         uint32_t head = heap->held[class];
         if (head == 0) {
-            head = span_acquire(class);
+            head = span_acquire(class, heap->lane);
             if (head == 0) {
                 break;
             }

@@ -40,6 +40,12 @@
 #define BIN_FLUSHES_ONLY 1u   // after it did so many times and took none
 #define BIN_BUSY_EVENTS 6u    // a bin that ran empty or full twice within so many such events grows
 
+// Groups of threads that look for free blocks in different places first (lane.h). One with as many
+// cores has little to gain from more.
+#define LANES 8u
+#define LOOSE_UNITS_MAX 7u // the length of the longest span
+#define SCARCE_BLOCKS 64u  // a span of so few blocks, free in another lane, is worth the way there
+
 // The arena grows by at least this much, and by at most this share of itself.
 #define ARENA_STEP_MIN (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)1 << 20)
 #define ARENA_STEP_SHARE 8u

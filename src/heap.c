@@ -117,7 +117,8 @@ static struct heap *record_make(uint32_t tid) {
     os_lock(&root.live.heap_lock);
     heap->next = root.live.heaps;
     root.live.heaps = heap;
-    root.live.heap_count++;
+    heap->lane = root.live.heap_count % LANES;
+    __atomic_store_n(&root.live.heap_count, root.live.heap_count + 1, __ATOMIC_RELAXED);
     root.live.threads++;
     os_unlock(&root.live.heap_lock);
     return heap;

@@ -71,8 +71,7 @@ static bool was_refused_lately(void) {
 }
 
 static bool is_worth_staying(void) {
-    return __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) >
-           helper_keep_units() + helper_start_units() / 2;
+    return release_possible() > helper_keep_units() + helper_start_units() / 2;
 }
 
 // One look at the heap. False: there is nothing left to wait for. `wait`: the next look is due then.

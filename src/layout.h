@@ -15,6 +15,8 @@
 //   arena     the contiguous range of units from the base to the limit
 //   top       the part of the arena no run has used yet
 //   pool      units that are free again
+//   lane      the lists of spans with free blocks that one group of threads looks in first
+//   loose     a free run that a lane keeps for its next span of that length
 //   mapping   a block so large that it has an mmap of its own
 //   region    a heap of the program's own (lucid_heap_new): spans, large blocks and mappings that
 //             are given back together
@@ -46,6 +48,7 @@ enum run_kind {
     RUN_LARGE = 3,   // one block
     RUN_FOREIGN = 4, // inside the arena's range but moved over by somebody else's sbrk, or a hole
     RUN_BUSY = 5,    // taken out of the pool for purging; nobody's block
+    RUN_LOOSE = 6,   // free, dirty throughout, and kept by a lane (loose.h)
 };
 
 // One entry per unit. `bin` is all that the fast path of free reads.
@@ -69,9 +72,10 @@ struct run {
     // or its length in one store and the tiling can be walked at any instant.
     _Atomic uint64_t shape;
     _Atomic uint32_t state;  // span: see spanstate.h
-    uint16_t class;          // span: the size class
+    uint8_t class;           // span: the size class
+    uint8_t lane;            // span: the lane it belongs to
     _Atomic uint16_t carved; // span: blocks below this number have been handed out at least once
-    uint32_t next;           // span: partial list; free: unused (unit numbers, 0 = none)
+    uint32_t next;           // span: partial list; loose: the one given before (0 = none)
     uint32_t prev;           // span: partial list; tail of a free run: its head
     uint32_t left;           // free: the pool's tree
     uint32_t right;
@@ -79,7 +83,7 @@ struct run {
     // kernel, as `birth`, or 0. Span: free blocks, plus 1, when its free pages were given back, or 0.
     uint64_t size;
     uint32_t birth; // low half of CLOCK_MONOTONIC_COARSE in ms: made (large) or freed (free)
-    uint32_t dirty; // free: how many of its units are dirty
+    uint32_t dirty; // free, loose: how many of its units are dirty
     // Span: bit b % 64 of word b / 64 set = block b is free. The words of classes of 128 bytes and
     // more lie on the record's first cache line.
     _Atomic uint64_t free[SPAN_WORDS];
@@ -160,7 +164,7 @@ struct heap {
     // 1: somebody wants back what is in the bins (idle_ask). The bins' `end` is NULL then, or
     // has been, so that the next free of the thread comes by.
     _Atomic uint32_t asked;
-    uint32_t reserved;
+    uint32_t lane; // in which the thread looks for spans first
     // While the thread is idle (idle.h): how far the helper is with its bins.
     _Atomic uint32_t busy; // slow paths that the thread is on
     _Atomic uint32_t idle; // enum idle_stage
@@ -204,17 +208,33 @@ struct region_table {
     uint32_t reserved;
 };
 
-// One per class: the spans that are not held and have free blocks.
+// One per lane and class: the spans that are not held and have free blocks.
 struct class_list {
     _Atomic uint32_t lock;
     uint32_t head;        // most recent first
     uint32_t count;       // spans on the list
-    uint32_t spans;       // spans of the class in existence
+    uint32_t spans;       // spans of the class that belong to the lane
     uint32_t tail;        // of the list: spans whose free pages were given back, to be used last
     uint32_t reserved[3]; // two classes share a cache line
 };
 
-#define POOL_TREES 2u // 0: clean runs, 1: runs with at least one dirty unit
+// A lane's loose runs, by length.
+struct loose {
+    _Atomic uint32_t lock;
+    uint32_t units;                      // of all runs on the stacks
+    uint32_t first[LOOSE_UNITS_MAX + 1]; // of each length: the run given last, 0: there is none
+};
+
+struct lane {
+    struct loose loose __attribute__((aligned(CACHE_LINE)));
+    struct class_list lists[CLASS_COUNT] __attribute__((aligned(CACHE_LINE)));
+};
+
+enum pool_tree {
+    POOL_CLEAN = 0,
+    POOL_DIRTY = 1, // runs with at least one dirty unit
+    POOL_TREES
+};
 
 struct pool {
     _Atomic uint32_t lock; // also guards the arena's growth and every run's shape
@@ -334,7 +354,7 @@ struct layout_description {
     uint32_t offset_live; // 64 KiB where pages may be that large
     uint16_t size_region, run_region, region_state, region_name, region_next;
     uint16_t heap_fences, size_fence;
-    uint16_t reserved;
+    uint16_t size_lane;
 };
 
 // Fixed once the first allocation has set it up; its page is read-only from then on.
@@ -477,9 +497,9 @@ struct root_live {
     struct request request;
     struct allowance allowance;
 
-    // Written when a span changes hands. At the end, so that a program with few small classes
-    // never touches the second page.
-    struct class_list lists[CLASS_COUNT] __attribute__((aligned(CACHE_LINE)));
+    // Written when a span changes hands. At the end, so that a program with few small classes and
+    // one thread never touches the second page.
+    struct lane lanes[LANES];
 };
 
 struct lucid_root {
@@ -489,6 +509,7 @@ struct lucid_root {
 
 _Static_assert(sizeof(struct unit) == 4, "one cache line covers 256 KiB of arena");
 _Static_assert(sizeof(struct run) == 64 + SPAN_WORDS * 8, "records do not straddle cache lines");
+_Static_assert(CLASS_COUNT <= UINT8_MAX && LANES <= UINT8_MAX, "a run has a byte for either");
 _Static_assert(sizeof(struct bin) == BLOCK_ALIGN, "the bin of a tiny size is an offset away");
 _Static_assert(sizeof(struct root_fixed) <= PAGE_SIZE_MAX, "one page becomes read-only");
 

@@ -104,11 +104,8 @@ void pool_remove(uint32_t head) {
     tree_remove(tree_of(head), head);
 }
 
-uint32_t pool_take(uint32_t units) {
-    uint32_t head = tree_best_fit(pool()->tree[1], units);
-    if (head == 0) {
-        head = tree_best_fit(pool()->tree[0], units);
-    }
+uint32_t pool_take(enum pool_tree tree, uint32_t units) {
+    uint32_t head = tree_best_fit(pool()->tree[tree], units);
     if (head != 0) {
         pool_remove(head);
     }

@@ -12,9 +12,9 @@
 
 #include "layout.h"
 
-// Takes a run of at least `units` units out of the trees. Returns its head or 0; its shape stays
+// Takes a run of at least `units` units out of a tree. Returns its head or 0; its shape stays
 // RUN_FREE until the caller changes it.
-uint32_t pool_take(uint32_t units);
+uint32_t pool_take(enum pool_tree tree, uint32_t units);
 
 // Puts a run in that is already RUN_FREE, has its units marked and its `dirty` counted.
 void pool_insert(uint32_t head);

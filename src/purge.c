@@ -16,7 +16,7 @@ static uint64_t dirty_allowed(void) {
 }
 
 static uint64_t dirty_now(void) {
-    return __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED);
+    return release_possible();
 }
 
 // Without a helper: the program's own time is all there is.

@@ -68,7 +68,7 @@ static bool check_description(struct reader *reader) {
     } fields[] = {
         {"run_shape", d->run_shape, 8, d->size_run},
         {"run_state", d->run_state, 4, d->size_run},
-        {"run_class", d->run_class, 2, d->size_run},
+        {"run_class", d->run_class, 1, d->size_run},
         {"run_carved", d->run_carved, 2, d->size_run},
         {"run_size", d->run_size, 8, d->size_run},
         {"run_birth", d->run_birth, 4, d->size_run},
@@ -247,7 +247,7 @@ bool reader_shape(struct reader *reader, uint64_t unit, uint64_t *shape) {
 static bool read_span(const struct reader *reader, const unsigned char *record,
                       struct reader_run *run) {
     const struct layout_description *d = &reader->fixed.layout;
-    run->class = field16(record, d->run_class);
+    run->class = record[d->run_class];
     if (run->class == 0 || run->class >= CLASS_COUNT) {
         return false;
     }
@@ -264,7 +264,7 @@ static bool read_span(const struct reader *reader, const unsigned char *record,
 }
 
 static bool sound_kind(enum run_kind kind) {
-    return kind >= RUN_FREE && kind <= RUN_BUSY;
+    return kind >= RUN_FREE && kind <= RUN_LOOSE;
 }
 
 // Units up to the next one that begins a run.

@@ -3,6 +3,7 @@
 #include "allowance.h"
 #include "arena.h"
 #include "huge.h"
+#include "loose.h"
 #include "os/os.h"
 #include "pool.h"
 #include "root.h"
@@ -128,9 +129,14 @@ static uint64_t account(uint64_t released) {
     return released;
 }
 
+uint64_t release_possible(void) {
+    return __atomic_load_n(&pool()->dirty_units, __ATOMIC_RELAXED) + loose_units();
+}
+
 uint64_t release_dirty(uint64_t keep, uint32_t age) {
     uint64_t released = 0;
     uint32_t count = 1;
+    arena_drain();
     os_lock(&pool()->lock);
     while (pool()->dirty_units > keep && count > 0) {
         uint32_t piece = take_aged(now_ms() - age);

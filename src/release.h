@@ -5,6 +5,9 @@
 
 #include "layout.h"
 
+// Dirty units that no run uses, loose ones included, about: others may change it meanwhile.
+uint64_t release_possible(void);
+
 // Gives dirty memory of free runs back until at most `keep` dirty units remain, or until none of
 // them has been free for `age` milliseconds. Returns the units given back.
 uint64_t release_dirty(uint64_t keep, uint32_t age);

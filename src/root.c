@@ -17,6 +17,7 @@ struct lucid_root root = {
                     .size_heap = sizeof(struct heap),
                     .size_sizeclass = sizeof(struct sizeclass),
                     .size_class_list = sizeof(struct class_list),
+                    .size_lane = sizeof(struct lane),
                     .size_pool = sizeof(struct pool),
                     .size_mapping_table = sizeof(struct mapping_table),
                     .size_fixed = sizeof(struct root_fixed),

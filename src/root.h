@@ -61,6 +61,12 @@ static inline uint64_t root_used_units(void) {
     return top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
 }
 
+// Lanes that threads have had so far; at least one.
+static inline unsigned root_lanes(void) {
+    uint32_t heaps = __atomic_load_n(&root.live.heap_count, __ATOMIC_RELAXED);
+    return heaps < LANES ? (heaps > 1 ? heaps : 1) : LANES;
+}
+
 static inline struct run *run_at(uint32_t unit) {
     return &root.fixed.runs[unit];
 }

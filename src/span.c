@@ -2,64 +2,15 @@
 
 #include "arena.h"
 #include "event.h"
+#include "lane.h"
+#include "loose.h"
 #include "os/os.h"
 #include "panic.h"
 #include "root.h"
 #include "spanstate.h"
 
-static struct class_list *list_of(unsigned class) {
-    return &root.live.lists[class];
-}
-
 static uint32_t blocks_of(const struct run *span) {
     return sizeclass_table[span->class].blocks;
-}
-
-// ---- lists; pre: the list's lock is held --------------------------------------------------------
-
-// The pool looks at the record in front of a free run, which may be a span of one unit, and believes
-// what it finds only if the shapes agree (pool_run_before).
-static void set_prev(uint32_t head, uint32_t prev) {
-    __atomic_store_n(&run_at(head)->prev, prev, __ATOMIC_RELAXED);
-}
-
-static void list_push(struct class_list *list, uint32_t head) {
-    run_at(head)->next = list->head;
-    set_prev(head, 0);
-    if (list->head != 0) {
-        set_prev(list->head, head);
-    } else {
-        list->tail = head;
-    }
-    __atomic_store_n(&list->head, head, __ATOMIC_RELAXED); // looked at without the lock too
-    list->count++;
-}
-
-static void list_push_last(struct class_list *list, uint32_t head) {
-    if (list->head == 0) {
-        list_push(list, head);
-        return;
-    }
-    run_at(head)->next = 0;
-    set_prev(head, list->tail);
-    run_at(list->tail)->next = head;
-    list->tail = head;
-    list->count++;
-}
-
-static void list_unlink(struct class_list *list, uint32_t head) {
-    struct run *span = run_at(head);
-    if (span->prev != 0) {
-        run_at(span->prev)->next = span->next;
-    } else {
-        __atomic_store_n(&list->head, span->next, __ATOMIC_RELAXED);
-    }
-    if (span->next != 0) {
-        set_prev(span->next, span->prev);
-    } else {
-        list->tail = span->prev;
-    }
-    list->count--;
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -71,40 +22,44 @@ static void free_words_clear(struct run *span, unsigned blocks) {
 }
 
 // Is it better to have the memory of a new span put there at once than page by page?
-static bool is_worth_populating(const struct class_list *list, uint32_t head, uint32_t units) {
+static bool is_worth_populating(uint32_t spans, uint32_t head, uint32_t units) {
     if (units > 1) {
         return false; // few large blocks: the last span would be a large part of the class
     }
-    if (__atomic_load_n(&list->spans, __ATOMIC_RELAXED) < POPULATE_SPANS) {
+    if (spans < POPULATE_SPANS) {
         return false; // few blocks of the class are wanted: the rest of the span may never be
     }
     return run_at(head)->dirty == 0; // else it is there already, or some of it
 }
 
-uint32_t span_new_for(unsigned class, struct lucid_region *region) {
+// pre: the run is BUSY and as long as the class's spans.
+static uint32_t busy_to_span(uint32_t head, unsigned class, unsigned lane,
+                             struct lucid_region *region) {
     const struct sizeclass *row = &sizeclass_table[class];
-    uint32_t head = arena_take(row->units, UNIT_SIZE, RUN_BUSY, false);
-    if (head == 0) {
-        return 0;
-    }
     struct run *span = run_at(head);
-    if (is_worth_populating(list_of(class), head, row->units)) {
+    if (is_worth_populating(lane_spans(lane, class), head, row->units)) {
         arena_populate(head, UNIT_SIZE);
     }
     free_words_clear(span, row->blocks);
     atomic_store_explicit(&span->carved, 0, memory_order_relaxed);
-    span->class = (uint16_t) class;
+    span->class = (uint8_t) class;
     span->size = 0;
     span->birth = 0; // nobody asks for a span's age, and the clock costs
     span->region = region;
+    lane_add_span(lane, head);
     atomic_store_explicit(&span->state, span_state(SPAN_HELD, row->blocks), memory_order_relaxed);
     run_store(head, RUN_SPAN, row->units);
     for (uint32_t i = 0; region == NULL && i < row->units; i++) {
         root.fixed.units[head + i].bin = (uint16_t)(class * sizeof(struct bin));
     }
-    (void)__atomic_fetch_add(&list_of(class)->spans, 1, __ATOMIC_RELAXED);
     event_raise(EVENT_SPAN_MADE, (void *)unit_address(head), row->units * UNIT_SIZE, class, 1);
     return head;
+}
+
+// What the region has is nobody else's, so its lane only serves to count it.
+uint32_t span_new_for(unsigned class, struct lucid_region *region) {
+    uint32_t head = arena_take(sizeclass_table[class].units, UNIT_SIZE, RUN_BUSY, false);
+    return head != 0 ? busy_to_span(head, class, 0, region) : 0;
 }
 
 // pre: held, not listed; nothing of it is out, or nobody will ever look at it again.
@@ -112,7 +67,7 @@ void span_end(uint32_t head) {
     struct run *span = run_at(head);
     const struct sizeclass *row = &sizeclass_table[span->class];
     span_check(head);
-    (void)__atomic_fetch_sub(&list_of(span->class)->spans, 1, __ATOMIC_RELAXED);
+    lane_remove_span(head);
     size_t touched = (size_t)atomic_load_explicit(&span->carved, memory_order_relaxed) * row->size;
     uint32_t dirty = (uint32_t)((touched + UNIT_SIZE - 1) >> UNIT_SHIFT);
     event_raise(EVENT_SPAN_GONE, (void *)unit_address(head), row->units * UNIT_SIZE, span->class,
@@ -122,62 +77,44 @@ void span_end(uint32_t head) {
         dirty = 0; // another class may have these addresses only after the kernel had them
         span->dirty = 0;
     }
+    bool keeps = span->region == NULL && row->units <= LOOSE_UNITS_MAX;
     if (span->region != NULL) {
         run_store(head, RUN_BUSY, row->units); // whose it is, the child of a fork need not ask
         span->region = NULL;
     }
     // What was dirty when the span was made may still be so beyond what it carved.
-    arena_give(head, span->dirty > 0 ? row->units : dirty);
+    dirty = span->dirty > 0 ? row->units : dirty;
+    if (keeps && dirty == row->units) {
+        loose_give(span->lane, head);
+    } else {
+        arena_give(head, dirty);
+    }
 }
 
-static uint32_t listed_to_held(unsigned class) {
-    struct class_list *list = list_of(class);
-    if (__atomic_load_n(&list->head, __ATOMIC_RELAXED) == 0) {
-        return 0;
-    }
-    lock_take(&list->lock);
-    uint32_t head = list->head;
-    while (head != 0 && !span_listed_to_held(&run_at(head)->state)) {
-        head = run_at(head)->next; // empty: the giver that claimed it is about to take it off
+// A span of a few large blocks is much memory for the sake of one of them.
+static bool is_scarce(unsigned class) {
+    return sizeclass_table[class].blocks <= SCARCE_BLOCKS;
+}
+
+// In the order of what it costs in memory, and of what it costs other threads among equals.
+uint32_t span_acquire(unsigned class, unsigned lane) {
+    uint32_t units = sizeclass_table[class].units;
+    uint32_t head = lane_listed_to_held(lane, class);
+    if (head == 0 && is_scarce(class)) {
+        head = lane_others_listed_to_held(lane, class);
     }
     if (head != 0) {
-        list_unlink(list, head);
+        return head;
     }
-    lock_drop(&list->lock);
-    return head;
-}
-
-uint32_t span_acquire(unsigned class) {
-    uint32_t head = listed_to_held(class);
-    return head != 0 ? head : span_new_for(class, NULL);
-}
-
-// Returns false when the span became empty while it was being listed; it is then still held.
-static bool held_to_listed(uint32_t head, bool last) {
-    struct run *span = run_at(head);
-    struct class_list *list = list_of(span->class);
-    lock_take(&list->lock);
-    if (last) {
-        list_push_last(list, head);
-    } else {
-        list_push(list, head);
+    uint32_t run = arena_take_used(units, lane);
+    if (run == 0 && !is_scarce(class)) {
+        head = lane_others_listed_to_held(lane, class);
     }
-    bool listed = span_held_to_listed(&span->state, blocks_of(span));
-    if (!listed) {
-        list_unlink(list, head);
+    if (head != 0) {
+        return head;
     }
-    lock_drop(&list->lock);
-    return listed;
-}
-
-// pre: held and still listed: claimed.
-static void claimed_off_list(uint32_t head) {
-    struct run *span = run_at(head);
-    struct class_list *list = list_of(span->class);
-    lock_take(&list->lock);
-    list_unlink(list, head);
-    span_unlist(&span->state);
-    lock_drop(&list->lock);
+    run = run != 0 ? run : arena_take(units, UNIT_SIZE, RUN_BUSY, false);
+    return run != 0 ? busy_to_span(run, class, lane, NULL) : 0;
 }
 
 static inline void release(uint32_t head, bool last) {
@@ -186,7 +123,7 @@ static inline void release(uint32_t head, bool last) {
         uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
         check((state & SPAN_HELD) != 0, "span released that nobody holds, unit", head);
         if (state & SPAN_LISTED) { // a giver found a listed span empty
-            claimed_off_list(head);
+            lane_claimed_to_held(head);
         } else if (span_count(state) == (int32_t)blocks_of(span)) {
             span_end(head);
             return;
@@ -194,7 +131,7 @@ static inline void release(uint32_t head, bool last) {
             if (span_held_to_full(&span->state)) {
                 return;
             }
-        } else if (held_to_listed(head, last)) {
+        } else if (lane_held_to_listed(head, last)) {
             return;
         }
     }
@@ -214,7 +151,7 @@ bool span_hold_listed(uint32_t head) {
     if (!span_listed_to_claimed(&run_at(head)->state)) {
         return false;
     }
-    claimed_off_list(head);
+    lane_claimed_to_held(head);
     return true;
 }
 
@@ -296,7 +233,7 @@ void *span_take_one(unsigned class) {
     void *block = NULL;
     uint32_t head = 0;
     while (block == NULL) {
-        head = span_acquire(class);
+        head = span_acquire(class, 0);
         if (head == 0) {
             return NULL;
         }
@@ -435,10 +372,7 @@ void span_mark_free(unsigned class, const void *block) {
 }
 
 void span_after_fork(void) {
-    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        struct class_list *list = list_of(class);
-        *list = (struct class_list){.lock = 0, .head = 0, .count = 0, .spans = 0};
-    }
+    lane_reset();
     uint32_t top = (uint32_t)atomic_load(&root.live.top);
     for (uint32_t head = 1; head < top;) {
         uint64_t shape = run_load(head);
@@ -446,7 +380,7 @@ void span_after_fork(void) {
         if (run_kind_of(shape) == RUN_SPAN) {
             struct run *span = run_at(head);
             atomic_store(&span->state, span_state(SPAN_HELD, count_free(span)));
-            list_of(span->class)->spans++;
+            lane_add_span(span->lane, head);
             if (span->region != NULL) {
                 head = next;
                 continue;

@@ -4,6 +4,7 @@
 #include "bin.h"
 #include "fail.h"
 #include "helper.h"
+#include "loose.h"
 #include "root.h"
 #include "shadow.h"
 #include "span.h"
@@ -125,7 +126,7 @@ static void check_state(uint32_t head) {
     if (held > 1 || held != (state & SPAN_HELD)) {
         fail("span %u: %u threads hold it, its state is %x", head, held, state);
     }
-    bool listed = is_listed(&root.live.lists[class], head);
+    bool listed = is_listed(&root.live.lanes[run_at(head)->lane].lists[class], head);
     if (listed != ((state & SPAN_LISTED) != 0)) {
         fail("span %u: listed %d but its state is %x", head, listed, state);
     }
@@ -145,9 +146,9 @@ static void check_units(uint32_t head) {
     uint16_t bin = has_bin ? (uint16_t)(run_at(head)->class * sizeof(struct bin)) : 0;
     for (uint32_t i = 0; i < run_length_of(shape); i++) {
         struct unit unit = root.fixed.units[head + i];
-        bool right = kind == RUN_SPAN || kind == RUN_LARGE ? unit.back == i
-                     : kind == RUN_FREE                    ? unit.back <= UNIT_DIRTY
-                                                           : true;
+        bool right = kind == RUN_SPAN || kind == RUN_LARGE || kind == RUN_LOOSE ? unit.back == i
+                     : kind == RUN_FREE ? unit.back <= UNIT_DIRTY
+                                        : true;
         if (unit.bin != bin || !right) {
             fail("unit %u of run %u (kind %d) has bin %u back %u", head + i, head, (int)kind,
                  unit.bin, unit.back);
@@ -182,15 +183,52 @@ static void check_runs(uint32_t spans[CLASS_COUNT]) {
 
 static void check_lists(const uint32_t spans[CLASS_COUNT]) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        const struct class_list *list = &root.live.lists[class];
-        uint32_t length = 0;
-        for (uint32_t at = list->head; at != 0; at = run_at(at)->next) {
-            length++;
+        uint32_t counted = 0;
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            const struct class_list *list = &root.live.lanes[lane].lists[class];
+            uint32_t length = 0;
+            for (uint32_t at = list->head; at != 0; at = run_at(at)->next) {
+                length++;
+            }
+            if (length != list->count || list->lock != 0) {
+                fail("class %u, lane %u: %u spans listed, %u counted; lock %u", class, lane, length,
+                     list->count, list->lock);
+            }
+            counted += list->spans;
         }
-        if (length != list->count || spans[class] != list->spans || list->lock != 0) {
-            fail("class %u: %u spans listed, %u counted; %u exist, %u counted; lock %u", class,
-                 length, list->count, spans[class], list->spans, list->lock);
+        if (spans[class] != counted) {
+            fail("class %u: %u spans exist, %u counted", class, spans[class], counted);
         }
+    }
+}
+
+static void check_loose(void) {
+    uint64_t top = atomic_load(&root.live.top);
+    uint64_t exist = 0;
+    uint64_t listed = 0;
+    for (uint32_t head = 1; head < top; head += run_length_of(run_load(head))) {
+        exist += run_kind_of(run_load(head)) == RUN_LOOSE ? run_length_of(run_load(head)) : 0;
+    }
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        const struct loose *loose = &root.live.lanes[lane].loose;
+        uint64_t units = 0;
+        for (unsigned length = 1; length <= LOOSE_UNITS_MAX; length++) {
+            for (uint32_t at = loose->first[length]; at != 0; at = run_at(at)->next) {
+                if (run_load(at) != run_shape(RUN_LOOSE, length) || run_at(at)->dirty != length) {
+                    fail("lane %u: run %u is no loose one of %u units", lane, at, length);
+                }
+                units += length;
+            }
+        }
+        if (units != loose->units || loose->lock != 0) {
+            fail("lane %u: %llu loose units, %u counted; lock %u", lane, (unsigned long long)units,
+                 loose->units, loose->lock);
+        }
+        listed += units;
+    }
+    if (exist != listed) {
+        fail("%llu loose units exist, %llu are on a stack", (unsigned long long)exist,
+             (unsigned long long)listed);
     }
 }
 
@@ -233,9 +271,10 @@ static void check_account(void) {
              (unsigned long long)account.mapping_count, (unsigned long long)sums.small,
              (unsigned long long)sums.large, (unsigned long long)sums.mapped);
     }
-    if (account.pool_bytes != (uint64_t)root.live.pool.free_units << UNIT_SHIFT) {
-        fail("the walk counts %llu bytes in the pool, the pool %u units",
-             (unsigned long long)account.pool_bytes, root.live.pool.free_units);
+    uint64_t units = root.live.pool.free_units + loose_units();
+    if (account.pool_bytes != units << UNIT_SHIFT) {
+        fail("the walk counts %llu bytes in free runs, the pool and the lanes %llu units",
+             (unsigned long long)account.pool_bytes, (unsigned long long)units);
     }
     struct mallinfo2 info = lucid_mallinfo2();
     if (info.uordblks != sums.bytes || info.hblks != sums.mapped) {
@@ -253,6 +292,7 @@ void invariants_check(void) {
     arena_check();
     check_runs(spans);
     check_lists(spans);
+    check_loose();
     check_account();
     helper_resume();
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Negative controls of the model: each breaks one step of the protocol, or a memory order of it, in
-a copy of span.c and spanstate.h, and the explorer has to find it. A model that finds nothing proves
+a copy of span.c, lane.c and spanstate.h, and the explorer has to find it. A model that finds nothing proves
 nothing.
 
 usage: controls.py --source FOLDER --objects FILE... --compiler CC --work FOLDER [--only NAME...]
@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 SPAN = "span.c"
+LANE = "lane.c"
 STATE = "spanstate.h"
 
 # name: (file, text as it is, text that breaks it)
@@ -43,9 +44,9 @@ CONTROLS = {
             atomic_store_explicit(state, new, memory_order_release);
             return claim;
 """),
-    "listed_without_the_lock": (SPAN, """    lock_take(&list->lock);
+    "listed_without_the_lock": (LANE, """    lock_take(&list->lock);
     if (last) {
-""", """    if (!span_held_to_listed(&span->state, blocks_of(span))) {
+""", """    if (!span_held_to_listed(&span->state, sizeclass_table[span->class].blocks)) {
         return false;
     }
     lock_take(&list->lock);
@@ -56,7 +57,7 @@ CONTROLS = {
     }
     if (last) {
 """),
-    "pushed_without_the_lock": (SPAN, """    lock_take(&list->lock);
+    "pushed_without_the_lock": (LANE, """    lock_take(&list->lock);
     if (last) {
         list_push_last(list, head);
     } else {
@@ -81,12 +82,12 @@ CONTROLS = {
 """, """        (void)blocks;
     } while (!state_swap(state, &old, (old & ~SPAN_HELD) | SPAN_LISTED));
 """),
-    "listed_flag_stays": (SPAN, """    span_unlist(&span->state);
+    "listed_flag_stays": (LANE, """    span_unlist(&span->state);
 """, """    if (span->next != 0) {
         span_unlist(&span->state);
     }
 """),
-    "unlinked_and_not_unlisted": (SPAN, """    list_unlink(list, head);
+    "unlinked_and_not_unlisted": (LANE, """    list_unlink(list, head);
     span_unlist(&span->state);
 """, """    span_unlist(&span->state);
 """),
@@ -117,14 +118,25 @@ CONTROLS = {
         span_held_take"""),
     "destroyed_one_too_early": (SPAN, "} else if (span_count(state) == (int32_t)blocks_of(span)) {",
                                 "} else if (span_count(state) >= (int32_t)blocks_of(span) - 1) {"),
-    "unlisted_without_the_lock": (SPAN, """    lock_take(&list->lock);
+    "unlisted_without_the_lock": (LANE, """    lock_take(&list->lock);
     list_unlink(list, head);
     span_unlist(&span->state);
     lock_drop(&list->lock);
 """, """    list_unlink(list, head);
     span_unlist(&span->state);
 """),
-    "lock_not_given_back": (SPAN, """    if (!listed) {
+    "taken_off_another_lane": (LANE, """    struct class_list *list = list_of(span);
+    lock_take(&list->lock);
+    list_unlink(list, head);
+""", """    struct class_list *list = list_in(0, span->class);
+    lock_take(&list->lock);
+    list_unlink(list, head);
+"""),
+    "lane_changed_without_count": (LANE, """        lane_remove_span(head);
+        lane_add_span(lane, head);
+""", """        run_at(head)->lane = (uint8_t)lane;
+"""),
+    "lock_not_given_back": (LANE, """    if (!listed) {
         list_unlink(list, head);
     }
     lock_drop(&list->lock);
@@ -140,23 +152,23 @@ CONTROLS = {
 CONTROLS["looked_at_before_the_claim"] = (SPAN, """    if (!span_listed_to_claimed(&run_at(head)->state)) {
         return false;
     }
-    claimed_off_list(head);
+    lane_claimed_to_held(head);
     return true;
 """, """    struct run *span = run_at(head);
     unsigned class = span->class;
     if (class == 0 || class >= CLASS_COUNT) {
         return false;
     }
-    struct class_list *list = list_of(class);
+    struct class_list *list = &root.live.lanes[span->lane].lists[class];
     lock_take(&list->lock);
     uint32_t state = atomic_load_explicit(&span->state, memory_order_acquire);
     bool held = run_kind_of(run_load(head)) == RUN_SPAN && span->class == class &&
                 (state & (SPAN_LISTED | SPAN_HELD)) == SPAN_LISTED &&
                 span_listed_to_held(&span->state);
-    if (held) {
-        list_unlink(list, head);
-    }
     lock_drop(&list->lock);
+    if (held) {
+        lane_claimed_to_held(head);
+    }
     return held;
 """)
 CONTROLS["claimed_whatever_it_is"] = (STATE, """        if ((old & (SPAN_HELD | SPAN_LISTED)) != SPAN_LISTED) {
@@ -195,9 +207,9 @@ class NotApplicable(Exception):
 
 
 def copy_broken(source, folder, changes):
-    """Copies the protocol's two files with these changes."""
+    """Copies the protocol's three files with these changes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (SPAN, STATE):
+    for name in (SPAN, LANE, STATE):
         text = (source / "src" / name).read_text(encoding="utf-8")
         for _, before, after in [change for change in changes if change[0] == name]:
             if text.count(before) != 1:
@@ -210,12 +222,13 @@ def copy_broken(source, folder, changes):
 def build(options, folder):
     model = options.source / "tests" / "model"
     program = folder / "model"
-    command = [options.compiler, *FLAGS, "-I", str(options.source / "src"), "-I", str(model),
-               "-include", str(model / "steps.h"), "-c", str(folder / SPAN),
-               "-o", str(folder / "span.o")]
-    subprocess.run(command, check=True)
-    subprocess.run([options.compiler, "-o", str(program), str(folder / "span.o"),
-                    *options.objects], check=True)
+    objects = []
+    for name in (SPAN, LANE):
+        objects.append(str((folder / name).with_suffix(".o")))
+        command = [options.compiler, *FLAGS, "-I", str(options.source / "src"), "-I", str(model),
+                   "-include", str(model / "steps.h"), "-c", str(folder / name), "-o", objects[-1]]
+        subprocess.run(command, check=True)
+    subprocess.run([options.compiler, "-o", str(program), *objects, *options.objects], check=True)
     return program
 
 

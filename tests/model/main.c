@@ -71,7 +71,7 @@ static void givers_and_keepers(unsigned thread) {
 // ---- a holder takes again and again while others give into its span -----------------------------
 
 static void begin_held_span(void) {
-    held = world_acquire(1);
+    held = world_acquire(1, 0);
     blocks[0] = world_take(held);
     blocks[1] = world_take(held);
 }
@@ -214,10 +214,25 @@ static void lives_and_keeper(unsigned thread) {
     give(blocks[0]);
     void *other = world_take_one(2);
     world_give(2, &other, 1);
-    uint32_t again = world_acquire(1);
+    uint32_t again = world_acquire(1, 0);
     (void)world_take(again);
     (void)world_take(again);
     world_release(again);
+}
+
+// ---- a span moves to another lane while givers empty it -----------------------------------------
+
+static void giver_and_lanes(unsigned thread) {
+    if (thread < 2) {
+        give(blocks[thread]);
+        return;
+    }
+    uint32_t head = world_acquire(1, 1);
+    void *block = world_take(head);
+    world_release(head);
+    if (block != NULL) {
+        give(block);
+    }
 }
 
 static const struct scenario scenarios[] = {
@@ -231,6 +246,7 @@ static const struct scenario scenarios[] = {
     {"a unit of many lives, one who looks after", 2, 2, begin_one_listed, lives_and_keeper, false},
     {"two blocks at once, one giver, one taker", 3, 3, begin_three, pairs, false},
     {"two listed spans emptied, a taker", 2, 3, begin_listed_spans, emptiers_and_takers, false},
+    {"a taker of another lane, two givers", 2, 3, begin_full_span, giver_and_lanes, false},
     {"two threads churn from nothing", 2, 2, begin_nothing, churn, false},
     {"two listed spans emptied, two keepers", 2, 4, begin_listed_spans, emptiers_and_keepers, true},
     {"two givers, two takers that keep", 2, 4, begin_full_span, givers_and_keepers, false},

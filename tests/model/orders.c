@@ -7,7 +7,7 @@
 
 #define BLOCKS 3u
 #define ACCESSES (2u + BLOCKS) // to a unit: the span used, made, a block used
-#define OBJECTS (WORLD_UNITS * 4u + 2u)
+#define OBJECTS (WORLD_UNITS * 4u + WORLD_LANES * 2u)
 
 // A set of last accesses: of a thread to one of a unit's things.
 struct known {
@@ -84,9 +84,9 @@ static void happens(unsigned unit, unsigned access) {
 // ---- what carries knowledge ---------------------------------------------------------------------
 
 static struct known *object_of(const volatile void *object) {
-    for (unsigned class = 1; class <= 2; class ++) {
-        if (object == &root.live.lists[class].lock) {
-            return &orders.object[WORLD_UNITS * 4 + class - 1];
+    for (unsigned i = 0; i < WORLD_LANES * 2; i++) {
+        if (object == &root.live.lanes[i / 2].lists[1 + i % 2].lock) {
+            return &orders.object[WORLD_UNITS * 4 + i];
         }
     }
     for (uint32_t unit = 1; unit < WORLD_UNITS; unit++) {

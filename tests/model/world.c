@@ -12,14 +12,14 @@
 
 #include <string.h>
 
-// steps.h is for span.c; what follows looks at the same memory without making steps.
+// steps.h is for span.c and lane.c; what follows looks at the same memory without making steps.
 #undef atomic_load
 #define atomic_load(object) (*(object))
 
 #define SIZE 16u
 #define BLOCKS_MAX 8u
 
-// The table that span.c sees instead of the real one; it is compiled with another name for it.
+// The table that they see instead of the real one; they are compiled with another name for it.
 struct sizeclass model_classes[CLASS_COUNT];
 #define CLASSES 2u
 #define BLOCKS (model_classes[1].blocks)
@@ -39,10 +39,12 @@ static struct run runs[WORLD_UNITS] __attribute__((aligned(64)));
 static bool orders_matter;
 
 const struct memory *world_memory(void) {
-    static struct memory memory[] = {
-        {&world, sizeof(world)}, {runs, sizeof(runs)}, {NULL, 16}, {NULL, 0}, {NULL, 0}};
-    memory[2] = (struct memory){&root.live.lists[1], sizeof(struct class_list) * CLASSES};
-    memory[3] = orders_matter ? orders_memory() : memory[4];
+    static struct memory memory[WORLD_LANES + 4] = {{&world, sizeof(world)}, {runs, sizeof(runs)}};
+    for (unsigned lane = 0; lane < WORLD_LANES; lane++) {
+        memory[2 + lane] =
+            (struct memory){&root.live.lanes[lane].lists[1], sizeof(struct class_list) * CLASSES};
+    }
+    memory[2 + WORLD_LANES] = orders_matter ? orders_memory() : memory[3 + WORLD_LANES];
     return memory;
 }
 
@@ -62,6 +64,7 @@ void world_reset(unsigned blocks) {
     root.live.limit = WORLD_UNITS;
     root.live.reach = WORLD_UNITS * (UNIT_SIZE / BLOCK_ALIGN);
     root.live.top = WORLD_UNITS;
+    root.live.heap_count = WORLD_LANES;
     for (unsigned class = 1; class <= CLASSES; class ++) {
         model_classes[class] = (struct sizeclass){
             .size = SIZE,
@@ -72,7 +75,7 @@ void world_reset(unsigned blocks) {
     }
 }
 
-// ---- what span.c asks of others -----------------------------------------------------------------
+// ---- what they ask of others --------------------------------------------------------------------
 
 void model_step(const volatile void *object, const char *where) {
     explore_step(where);
@@ -131,11 +134,22 @@ void arena_give(uint32_t head, uint32_t dirty) {
     world.live[head] = 0;
 }
 
-// How often the run is on the list of the class.
-static unsigned on_list(unsigned class, uint32_t head) {
+// There is nothing that was used before but in lists.
+uint32_t arena_take_used(uint32_t units, unsigned lane) {
+    (void)units, (void)lane;
+    return 0;
+}
+
+void loose_give(unsigned lane, uint32_t head) {
+    (void)lane;
+    arena_give(head, 1);
+}
+
+// How often the run is on the list of the class in a lane.
+static unsigned on_list(unsigned lane, unsigned class, uint32_t head) {
     unsigned length = 0;
     unsigned found = 0;
-    for (uint32_t at = root.live.lists[class].head; at != 0; at = runs[at].next) {
+    for (uint32_t at = root.live.lanes[lane].lists[class].head; at != 0; at = runs[at].next) {
         found += at == head;
         if (++length > WORLD_UNITS) {
             explore_broken("the list is a loop");
@@ -146,11 +160,11 @@ static unsigned on_list(unsigned class, uint32_t head) {
 }
 
 // Whenever nobody is inside the list's lock: LISTED says who is on the list.
-static void judge_list(unsigned class) {
+static void judge_list(unsigned lane, unsigned class) {
     for (uint32_t head = 1; head < WORLD_UNITS; head++) {
-        bool listed =
-            world.live[head] && runs[head].class == class && (runs[head].state & SPAN_LISTED) != 0;
-        if (listed != on_list(class, head)) {
+        bool listed = world.live[head] && runs[head].class == class && runs[head].lane == lane &&
+                      (runs[head].state & SPAN_LISTED) != 0;
+        if (listed != on_list(lane, class, head)) {
             explore_broken("LISTED and the list differ outside of the lock");
         }
     }
@@ -164,7 +178,11 @@ void os_lock(_Atomic uint32_t *lock) {
 
 void os_unlock(_Atomic uint32_t *lock) {
     explore_step(__func__);
-    judge_list(lock == &root.live.lists[1].lock ? 1 : 2);
+    for (unsigned i = 0; i < WORLD_LANES * CLASSES; i++) {
+        if (lock == &root.live.lanes[i / CLASSES].lists[1 + i % CLASSES].lock) {
+            judge_list(i / CLASSES, 1 + i % CLASSES);
+        }
+    }
     model_order(lock, ORDERS_EXCHANGE, memory_order_release);
     *lock = 0;
 }
@@ -228,8 +246,8 @@ static void handed_out(const void *block) {
     use_block(block);
 }
 
-uint32_t world_acquire(unsigned class) {
-    return span_acquire(class);
+uint32_t world_acquire(unsigned class, unsigned lane) {
+    return span_acquire(class, lane);
 }
 
 void world_release(uint32_t head) {
@@ -300,21 +318,21 @@ static void judge_span(uint32_t head) {
         explore_broken("at rest, a span is held by nobody, or not by its holder");
     }
     if ((state & SPAN_HELD) == 0 &&
-        (is_free == BLOCKS || (is_free > 0) != on_list(span->class, head))) {
+        (is_free == BLOCKS || (is_free > 0) != on_list(span->lane, span->class, head))) {
         explore_broken("at rest, a span with free blocks is neither listed nor given back");
     }
 }
 
-static void judge_class(unsigned class) {
-    const struct class_list *list = &root.live.lists[class];
+static void judge_class(unsigned lane, unsigned class) {
+    const struct class_list *list = &root.live.lanes[lane].lists[class];
     uint32_t spans = 0;
     uint32_t listed = 0;
-    judge_list(class);
+    judge_list(lane, class);
     for (uint32_t head = 1; head < WORLD_UNITS; head++) {
-        if (world.live[head] && runs[head].class == class) {
+        if (world.live[head] && runs[head].class == class && runs[head].lane == lane) {
             judge_span(head);
             spans++;
-            listed += on_list(class, head);
+            listed += on_list(lane, class, head);
         }
     }
     if (list->lock != 0 || list->count != listed || list->spans != spans) {
@@ -328,7 +346,7 @@ static void judge_class(unsigned class) {
 }
 
 void world_judge_end(void) {
-    for (unsigned class = 1; class <= CLASSES; class ++) {
-        judge_class(class);
+    for (unsigned i = 0; i < WORLD_LANES * CLASSES; i++) {
+        judge_class(i / CLASSES, 1 + i % CLASSES);
     }
 }

@@ -1,4 +1,4 @@
-// The world in which src/span.c runs in the model: two size classes with spans of two or three
+// The world in which src/span.c and src/lane.c run in the model: two lanes, two size classes with spans of two or three
 // blocks, an arena of a few units, locks that the explorer knows, and a record of who has which
 // block, against which every step is judged.
 #ifndef MODEL_WORLD_H
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define WORLD_UNITS 6u // unit 0 is never used
+#define WORLD_LANES 2u
 
 // Everything back to the beginning; spans have `blocks` blocks from now on.
 void world_reset(unsigned blocks);
@@ -21,7 +22,7 @@ const struct memory *world_memory(void);
 
 // For the threads and for the beginning of a scenario: calls of span.c with the record kept.
 // `class` is 1 or 2.
-uint32_t world_acquire(unsigned class);
+uint32_t world_acquire(unsigned class, unsigned lane);
 void world_release(uint32_t head);
 void *world_take(uint32_t head); // one block or NULL
 void *world_take_one(unsigned class);

@@ -224,7 +224,7 @@ static void leave_in_transit(struct lucid_root *root, const void *block) {
     head -= root->fixed.units[head].back;
     struct run *span = &root->fixed.runs[head];
     root->live.heaps->held[span->class] = 0;
-    root->live.lists[span->class].spans--;
+    root->live.lanes[span->lane].lists[span->class].spans--;
     memset((void *)span->free, 0, sizeof(span->free));
     span->carved = 0;
     span->state = span_state(SPAN_HELD, root->fixed.classes[span->class].blocks);
@@ -268,8 +268,8 @@ static int damage(const char *what) {
     } else if (strcmp(what, "tiling") == 0) {
         root->fixed.runs[unit].shape = 0;
     } else if (strcmp(what, "list") == 0) {
-        root->live.lists[40].head = unit;
-        root->live.lists[40].count = 1;
+        root->live.lanes[0].lists[40].head = unit;
+        root->live.lanes[0].lists[40].count = 1;
     } else if (strcmp(what, "top") == 0) {
         root->live.top = root->live.limit + 5;
     } else if (strcmp(what, "nothing") == 0) {

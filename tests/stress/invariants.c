@@ -17,13 +17,14 @@ struct notes {
     bool forked;           // another thread may have been cut off while it resized a large block
     unsigned char *held;   // per unit: times a heap holds the span
     unsigned char *listed; // per unit: times it is on its class's list
-    unsigned char *pooled; // per unit: times it is in one of the pool's trees
+    unsigned char *pooled; // per unit: times it is in one of the pool's trees, or loose
     unsigned char *cached; // per granule: times the block is in a bin
     unsigned char *owned;  // per unit: times a region has the run on its list
     unsigned char *usable; // per unit: times the span is a region's current or a usable one
     uint32_t spans[CLASS_COUNT];
     uint32_t free_units;
     uint32_t dirty_units;
+    uint32_t loose_units;
 };
 
 static void note_cached(struct notes *notes, const struct heap *heap, unsigned class,
@@ -74,22 +75,44 @@ static void note_heaps(struct notes *notes) {
     REQUIRE(idle + living == heaps, "%u + %u of %u heaps", idle, living, heaps);
 }
 
-static void note_lists(struct notes *notes) {
-    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        const struct class_list *list = &root.live.lists[class];
-        uint32_t before = 0;
-        uint32_t count = 0;
-        for (uint32_t head = list->head; head != 0; head = run_at(head)->next) {
-            REQUIRE(head < notes->top && run_at(head)->class == class, "class %u: unit %u", class,
-                    head);
-            REQUIRE(run_at(head)->prev == before, "class %u: unit %u has %u before it, not %u",
-                    class, head, run_at(head)->prev, before);
-            REQUIRE(notes->listed[head]++ == 0, "class %u: unit %u is listed twice", class, head);
-            before = head;
-            count++;
+static void note_list(struct notes *notes, unsigned lane, unsigned class) {
+    const struct class_list *list = &root.live.lanes[lane].lists[class];
+    uint32_t before = 0;
+    uint32_t count = 0;
+    for (uint32_t head = list->head; head != 0; head = run_at(head)->next) {
+        REQUIRE(head < notes->top && run_at(head)->class == class && run_at(head)->lane == lane,
+                "class %u, lane %u: unit %u", class, lane, head);
+        REQUIRE(run_at(head)->prev == before, "class %u: unit %u has %u before it, not %u", class,
+                head, run_at(head)->prev, before);
+        REQUIRE(notes->listed[head]++ == 0, "class %u: unit %u is listed twice", class, head);
+        before = head;
+        count++;
+    }
+    REQUIRE(count == list->count, "class %u: %u listed, %u counted", class, count, list->count);
+    REQUIRE(list->lock == 0, "class %u: locked", class);
+}
+
+static void note_loose(struct notes *notes, const struct loose *loose) {
+    uint32_t units = 0;
+    for (uint32_t length = 1; length <= LOOSE_UNITS_MAX; length++) {
+        for (uint32_t head = loose->first[length]; head != 0; head = run_at(head)->next) {
+            REQUIRE(head < notes->top && run_load(head) == run_shape(RUN_LOOSE, length),
+                    "unit %u is no loose run of %u units", head, length);
+            REQUIRE(notes->pooled[head]++ == 0, "unit %u is loose twice", head);
+            units += length;
         }
-        REQUIRE(count == list->count, "class %u: %u listed, %u counted", class, count, list->count);
-        REQUIRE(list->lock == 0, "class %u: locked", class);
+    }
+    REQUIRE(units == loose->units, "%u loose units, %u counted", units, loose->units);
+    REQUIRE(loose->lock == 0, "loose runs: locked");
+    notes->loose_units += units;
+}
+
+static void note_lanes(struct notes *notes) {
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+            note_list(notes, lane, class);
+        }
+        note_loose(notes, &root.live.lanes[lane].loose);
     }
 }
 
@@ -260,6 +283,12 @@ static void check_runs(struct notes *notes) {
         } else if (kind == RUN_FREE) {
             REQUIRE(before != RUN_FREE, "free runs side by side at %u", head);
             check_free_run(notes, head, length);
+        } else if (kind == RUN_LOOSE) {
+            REQUIRE(notes->pooled[head] == 1 && run_at(head)->dirty == length,
+                    "loose run %u: on %u stacks, %u of %u units dirty", head, notes->pooled[head],
+                    run_at(head)->dirty, length);
+            check_units(head, length, 0);
+            notes->loose_units -= length;
         } else {
             REQUIRE(kind == RUN_FOREIGN, "run %u of kind %d at rest", head, kind);
         }
@@ -278,10 +307,15 @@ static void check_sums(struct notes *notes) {
             pool->free_units);
     REQUIRE(pool->dirty_units == notes->dirty_units, "%u dirty units, %u counted",
             notes->dirty_units, pool->dirty_units);
+    REQUIRE(notes->loose_units == 0, "loose runs on the stacks and in the arena differ by %u",
+            notes->loose_units);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        REQUIRE(notes->spans[class] == root.live.lists[class].spans,
-                "class %u: %u spans, %u counted", class, notes->spans[class],
-                root.live.lists[class].spans);
+        uint32_t spans = 0;
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            spans += root.live.lanes[lane].lists[class].spans;
+        }
+        REQUIRE(notes->spans[class] == spans, "class %u: %u spans, %u counted", class,
+                notes->spans[class], spans);
     }
 }
 
@@ -334,7 +368,7 @@ void invariants_check(bool forked) {
                 notes->cached,
             "no memory");
     note_heaps(notes);
-    note_lists(notes);
+    note_lanes(notes);
     note_regions(notes);
     for (unsigned tree = 0; tree < POOL_TREES; tree++) {
         (void)note_tree(notes, root.live.pool.tree[tree], tree, 0);

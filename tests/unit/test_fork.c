@@ -69,7 +69,7 @@ static void set_locks(uint32_t value) {
     atomic_store(&root.live.mappings.lock, value);
     atomic_store(&root.live.init_lock, value);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        atomic_store(&root.live.lists[class].lock, value);
+        atomic_store(&root.live.lanes[0].lists[class].lock, value);
     }
 }
 

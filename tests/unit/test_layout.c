@@ -21,7 +21,7 @@ struct pinned {
 // clang-format off
 static const struct pinned values[] = {
     VALUE(RUN_NONE, 0), VALUE(RUN_FREE, 1), VALUE(RUN_SPAN, 2), VALUE(RUN_LARGE, 3),
-    VALUE(RUN_FOREIGN, 4), VALUE(RUN_BUSY, 5), VALUE(HEAP_FREE, 0), VALUE(HEAP_LIVE, 1),
+    VALUE(RUN_FOREIGN, 4), VALUE(RUN_BUSY, 5), VALUE(RUN_LOOSE, 6), VALUE(HEAP_FREE, 0), VALUE(HEAP_LIVE, 1),
     VALUE(IDLE_NO, 0),
     VALUE(IDLE_ASKED, 1), VALUE(IDLE_FENCED, 2), VALUE(IDLE_TAKEN, 3), VALUE(REGION_FREE, 0), VALUE(REGION_LIVE, 1), VALUE(REGION_ENDING, 2),
     VALUE(EVENT_ALLOC, 0), VALUE(EVENT_FREE, 1), VALUE(EVENT_RESIZE, 2), VALUE(EVENT_SPAN_MADE, 3),
@@ -74,6 +74,7 @@ static void description_is_true(void **state) {
         .size_heap = sizeof(struct heap),
         .size_sizeclass = sizeof(struct sizeclass),
         .size_class_list = sizeof(struct class_list),
+        .size_lane = sizeof(struct lane),
         .size_pool = sizeof(struct pool),
         .size_mapping_table = sizeof(struct mapping_table),
         .size_fixed = sizeof(struct root_fixed),
@@ -112,7 +113,7 @@ static void description_is_true(void **state) {
 static void shapes_pack(void **state) {
     (void)state;
     static const uint32_t lengths[] = {0, 1, 2, 255, 256, 65536, UINT32_MAX};
-    for (unsigned kind = RUN_NONE; kind <= RUN_BUSY; kind++) {
+    for (unsigned kind = RUN_NONE; kind <= RUN_LOOSE; kind++) {
         for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
             uint64_t shape = run_shape((enum run_kind)kind, lengths[i]);
             assert_int_equal(run_kind_of(shape), kind);

@@ -125,7 +125,8 @@ static void step(uint64_t *random) {
     if (roll < 20) {
         uint32_t units = 1 + test_random(random) % SLOT_UNITS;
         struct shadow *best = best_fit(units);
-        assert_int_equal(pool_take(units), best != NULL ? best->head : 0);
+        enum pool_tree tree = best != NULL && best->dirty == 0 ? POOL_CLEAN : POOL_DIRTY;
+        assert_int_equal(pool_take(tree, units), best != NULL ? best->head : 0);
         if (best != NULL) {
             forget(best);
         }
@@ -166,10 +167,10 @@ static void stays_shallow(void **state) {
     }
     assert_true(depth(root.live.pool.tree[1]) < SLOTS / 8);
     for (unsigned i = 0; i < SLOTS; i++) { // all alike: the lowest address comes first
-        assert_int_equal(pool_take(2), runs[i].head);
+        assert_int_equal(pool_take(POOL_DIRTY, 2), runs[i].head);
         forget(&runs[i]);
     }
-    assert_int_equal(pool_take(1), 0);
+    assert_int_equal(pool_take(POOL_DIRTY, 1), 0);
 }
 
 static uint32_t longest_aged(uint32_t limit) {

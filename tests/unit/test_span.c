@@ -85,6 +85,7 @@ static void touched_units_are_dirty(void **state) {
         }
         (void)span_give_all(class, blocks, 2, "free");
         span_release(head); // it is empty, so it ends
+        arena_drain();
         assert_int_equal(dirty_units(head, units_of(class)),
                          (2 * size + UNIT_SIZE - 1) / UNIT_SIZE);
         check_zero(head, units_of(class));
@@ -100,6 +101,7 @@ static void life_before_counts(void **state) {
         assert_int_equal(span_take(head, 1, &block), 1);
         (void)span_give_all(class, &block, 1, "free");
         span_release(head);
+        arena_drain();
         assert_int_equal(dirty_units(head, units_of(class)), units_of(class));
         check_zero(head, units_of(class));
         arena_check();
@@ -121,6 +123,7 @@ static void carve_all(unsigned class, bool dirty) {
     }
     (void)span_give_all(class, blocks, taken, "free");
     span_release(head);
+    arena_drain();
     arena_check();
 }
 

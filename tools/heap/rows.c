@@ -87,6 +87,7 @@ static void run_row(struct rows *rows, struct row *row) {
     static const enum row_kind kinds[] = {
         [RUN_NONE] = ROW_MOVING, [RUN_FREE] = ROW_POOL,       [RUN_SPAN] = ROW_SMALL,
         [RUN_LARGE] = ROW_LARGE, [RUN_FOREIGN] = ROW_FOREIGN, [RUN_BUSY] = ROW_MOVING,
+        [RUN_LOOSE] = ROW_POOL,
     };
     row->kind = kinds[rows->run.kind];
     row->address = rows->run.start;

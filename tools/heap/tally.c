@@ -36,6 +36,7 @@ static void add_run(struct tally *tally, const struct snapshot *snapshot,
         tally->large_asked += run->asked;
         break;
     case RUN_FREE:
+    case RUN_LOOSE:
         tally->pool_runs++;
         tally->pool_bytes += bytes;
         tally->dirty_bytes += (uint64_t)run->dirty * reader_unit_size(&snapshot->reader);

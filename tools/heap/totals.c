@@ -17,9 +17,10 @@ static uint32_t next_of(struct snapshot *snapshot, uint32_t head) {
     return next;
 }
 
-// Walks one class's list. Returns how many spans are on it.
-static void check_list(struct findings *findings, struct snapshot *snapshot, unsigned class) {
-    const struct class_list *list = &snapshot->reader.live.lists[class];
+// Walks the list of one class in one lane.
+static void check_list(struct findings *findings, struct snapshot *snapshot, unsigned lane,
+                       unsigned class) {
+    const struct class_list *list = &snapshot->reader.live.lanes[lane].lists[class];
     uint32_t size = snapshot->reader.fixed.classes[class].size;
     uint64_t top = reader_top(&snapshot->reader);
     uint32_t head = list->head;
@@ -56,6 +57,7 @@ struct counted {
     uint64_t listed[CLASS_COUNT];
     uint64_t free_units;
     uint64_t dirty_units;
+    uint64_t loose_units;
     uint64_t busy_units;
     bool moved;
 };
@@ -73,6 +75,8 @@ static void count_runs(struct counted *counted, struct snapshot *snapshot) {
         } else if (run.kind == RUN_FREE) {
             counted->free_units += run.units;
             counted->dirty_units += run.dirty;
+        } else if (run.kind == RUN_LOOSE) {
+            counted->loose_units += run.units;
         } else if (run.kind == RUN_BUSY) {
             counted->busy_units += run.units;
         }
@@ -83,26 +87,60 @@ static bool still_lock(const _Atomic uint32_t *lock) {
     return __atomic_load_n((const uint32_t *)(const void *)lock, __ATOMIC_RELAXED) == 0;
 }
 
+// The lists of a class in all lanes. False: somebody is at one of them.
+static bool check_class(struct findings *findings, struct snapshot *snapshot, unsigned class,
+                        struct class_list *sums) {
+    bool still = true;
+    *sums = (struct class_list){.head = 0};
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        const struct class_list *list = &snapshot->reader.live.lanes[lane].lists[class];
+        if (still_lock(&list->lock)) {
+            check_list(findings, snapshot, lane, class);
+            sums->count += list->count;
+            sums->spans += list->spans;
+        } else {
+            still = false;
+        }
+    }
+    return still;
+}
+
 void check_lists(struct findings *findings, struct snapshot *snapshot) {
     struct counted counted;
     count_runs(&counted, snapshot);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        const struct class_list *list = &snapshot->reader.live.lists[class];
+        struct class_list sums;
         uint32_t size = snapshot->reader.fixed.classes[class].size;
-        if (!still_lock(&list->lock)) {
-            continue; // somebody is at it
+        if (!check_class(findings, snapshot, class, &sums) || counted.busy_units != 0) {
+            continue;
         }
-        check_list(findings, snapshot, class);
-        if (counted.listed[class] != list->count && counted.busy_units == 0) {
+        if (counted.listed[class] != sums.count) {
             findings_add(findings, "listed-spans", class, counted.listed[class],
-                         "%llu spans of %u bytes say they are on the list, its count is %u",
-                         ull(counted.listed[class]), size, list->count);
+                         "%llu spans of %u bytes say they are on a list, their count is %u",
+                         ull(counted.listed[class]), size, sums.count);
         }
-        if (counted.spans[class] != list->spans && counted.busy_units == 0) {
+        if (counted.spans[class] != sums.spans) {
             findings_add(findings, "class-spans", class, counted.spans[class],
                          "there are %llu spans of %u bytes, the class counts %u",
-                         ull(counted.spans[class]), size, list->spans);
+                         ull(counted.spans[class]), size, sums.spans);
         }
+    }
+}
+
+static void check_loose(struct findings *findings, const struct snapshot *snapshot,
+                        const struct counted *counted) {
+    uint64_t units = 0;
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        const struct loose *loose = &snapshot->reader.live.lanes[lane].loose;
+        if (!still_lock(&loose->lock)) {
+            return;
+        }
+        units += loose->units;
+    }
+    if (counted->loose_units != units) {
+        findings_add(findings, "loose-units", 0, counted->loose_units,
+                     "the loose runs have %llu units, their lanes count %llu",
+                     ull(counted->loose_units), ull(units));
     }
 }
 
@@ -113,6 +151,7 @@ static void check_pool(struct findings *findings, struct snapshot *snapshot) {
     if (!still_lock(&pool->lock) || counted.busy_units != 0) {
         return;
     }
+    check_loose(findings, snapshot, &counted);
     if (counted.free_units != pool->free_units) {
         findings_add(findings, "pool-free", 0, counted.free_units,
                      "the free runs have %llu units, the pool counts %u", ull(counted.free_units),

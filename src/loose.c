@@ -1,0 +1,88 @@
+#include "loose.h"
+
+#include "panic.h"
+#include "root.h"
+
+static struct loose *loose_of(unsigned lane) {
+    return &root.live.lanes[lane].loose;
+}
+
+// pre: the lock is held. Others look without it.
+static void set_first(struct loose *loose, uint32_t units, uint32_t head) {
+    __atomic_store_n(&loose->first[units], head, __ATOMIC_RELAXED);
+}
+
+static void set_units(struct loose *loose, uint32_t units) {
+    __atomic_store_n(&loose->units, units, __ATOMIC_RELAXED);
+}
+
+static bool is_empty(struct loose *loose, uint32_t units) {
+    return __atomic_load_n(&loose->first[units], __ATOMIC_RELAXED) == 0;
+}
+
+void loose_give(unsigned lane, uint32_t head) {
+    struct loose *loose = loose_of(lane);
+    struct run *run = run_at(head);
+    uint32_t units = run_length_of(run_load(head));
+    check(units <= LOOSE_UNITS_MAX, "a loose run is too long, unit", head);
+    for (uint32_t i = 0; i < units; i++) {
+        root.fixed.units[head + i].bin = 0;
+    }
+    run->dirty = units;
+    run->size = 0;
+    lock_take(&loose->lock);
+    run->next = loose->first[units];
+    run_store(head, RUN_LOOSE, units);
+    set_first(loose, units, head);
+    set_units(loose, loose->units + units);
+    lock_drop(&loose->lock);
+}
+
+uint32_t loose_take(unsigned lane, uint32_t units) {
+    struct loose *loose = loose_of(lane);
+    if (units > LOOSE_UNITS_MAX || is_empty(loose, units)) {
+        return 0;
+    }
+    lock_take(&loose->lock);
+    uint32_t head = loose->first[units];
+    if (head != 0) {
+        set_first(loose, units, run_at(head)->next);
+        set_units(loose, loose->units - units);
+        run_store(head, RUN_BUSY, units);
+    }
+    lock_drop(&loose->lock);
+    return head;
+}
+
+uint32_t loose_take_all(unsigned lane, uint32_t units) {
+    struct loose *loose = loose_of(lane);
+    if (is_empty(loose, units)) {
+        return 0;
+    }
+    lock_take(&loose->lock);
+    uint32_t first = loose->first[units];
+    uint32_t count = 0;
+    for (uint32_t head = first; head != 0; head = run_at(head)->next) {
+        count += units;
+    }
+    set_first(loose, units, 0);
+    set_units(loose, loose->units - count);
+    lock_drop(&loose->lock);
+    return first;
+}
+
+uint64_t loose_units(void) {
+    uint64_t units = 0;
+    for (unsigned lane = 0; lane < root_lanes(); lane++) {
+        units += __atomic_load_n(&loose_of(lane)->units, __ATOMIC_RELAXED);
+    }
+    return units;
+}
+
+void loose_reset(void) {
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        if (loose_of(lane)->units != 0 || atomic_load(&loose_of(lane)->lock) != 0) {
+            *loose_of(lane) = (struct loose){.units = 0};
+        }
+    }
+}

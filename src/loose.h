@@ -1,0 +1,34 @@
+// Loose runs: what spans have left behind, kept aside for the next spans of the same length. A
+// program that frees and allocates by turns makes and ends many spans, mostly in the thread that
+// had their memory last: two steps on a stack of its lane's own are cheaper than two searches in
+// the pool, and the memory is still in that core's cache.
+//
+// A loose run is dirty throughout and joined with nobody, so it is no use for larger blocks and
+// nobody gives its memory back: the arena makes free ones of them before it takes memory that is
+// clean (arena.c), and so does whoever gives memory back (release.c).
+//
+// Invariant: of each lane, `units` == sum of the lengths of the runs on its stacks, and a run is on
+// one exactly when its kind is RUN_LOOSE and no thread is in the middle of a move.
+#ifndef LUCID_LOOSE_H
+#define LUCID_LOOSE_H
+
+#include "layout.h"
+
+// Keeps a run that nobody uses and that has been written to throughout. Its length is at most
+// LOOSE_UNITS_MAX.
+void loose_give(unsigned lane, uint32_t head);
+
+// Takes the run of `units` units that was given last; it is RUN_BUSY now. 0: there is none.
+uint32_t loose_take(unsigned lane, uint32_t units);
+
+// Takes all runs of one length. Returns the first, the others follow by `next`; their kind stays
+// RUN_LOOSE, until the caller changes it.
+uint32_t loose_take_all(unsigned lane, uint32_t units);
+
+// Units of all loose runs, about: others may change it meanwhile.
+uint64_t loose_units(void);
+
+// In the child of a fork: forgets all of them; the caller makes free runs of them.
+void loose_reset(void);
+
+#endif

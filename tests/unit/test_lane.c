@@ -1,0 +1,171 @@
+// Which memory a thread gets: its own lane's spans and loose runs, then what was used before, then
+// other lanes', and clean memory last.
+#include "lane.h"
+
+#include "arena.h"
+#include "helper.h"
+#include "init.h"
+#include "loose.h"
+#include "release.h"
+#include "root.h"
+#include "span.h"
+#include "testing.h"
+#include "unit.h"
+
+#define PLENTY 16u   // bytes; a class of which a span holds many blocks
+#define SCARCE 2048u // and of which it holds few
+
+static int begin(void **state) {
+    (void)state;
+    if (!init_ready()) {
+        return -1;
+    }
+    helper_pause();
+    root.live.heap_count = 3; // as if so many threads had been there
+    return 0;
+}
+
+// No free run, dirty or clean, and no loose one.
+static int use_all(void **state) {
+    (void)state;
+    arena_drain();
+    while (root.live.pool.free_units > 0) {
+        assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
+    }
+    return 0;
+}
+
+// A span of the lane of which one block is out, listed.
+static uint32_t listed_span(unsigned class, unsigned lane, void **block) {
+    uint32_t head = span_acquire(class, lane);
+    assert_int_not_equal(head, 0);
+    assert_int_equal(span_take(head, 1, block), 1);
+    span_release(head);
+    return head;
+}
+
+static void give_block(unsigned class, void *block) {
+    (void)span_give_all(class, &block, 1, "free");
+}
+
+static void own_list_first(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    void *blocks[3];
+    uint32_t used = arena_take(1, 1, RUN_LARGE, false);
+    uint32_t first = listed_span(class, 0, &blocks[0]);
+    assert_true(arena_free_large(used));
+    uint32_t second = listed_span(class, 1, &blocks[1]);
+    assert_int_not_equal(first, second);
+    assert_int_equal(run_at(first)->lane, 0);
+    assert_int_equal(run_at(second)->lane, 1);
+    assert_int_equal(listed_span(class, 1, &blocks[2]), second);
+    assert_int_equal(lane_spans(0, class) + lane_spans(1, class), 2);
+    give_block(class, blocks[0]);
+    give_block(class, blocks[1]);
+    give_block(class, blocks[2]);
+    assert_int_equal(lane_spans(0, class) + lane_spans(1, class), 0);
+}
+
+static void others_before_clean_memory(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    void *blocks[2];
+    uint32_t head = listed_span(class, 0, &blocks[0]);
+    assert_int_equal(listed_span(class, 2, &blocks[1]), head); // nothing was used before
+    assert_int_equal(run_at(head)->lane, 2);
+    assert_int_equal(lane_spans(0, class), 0);
+    assert_int_equal(lane_spans(2, class), 1);
+    give_block(class, blocks[0]);
+    give_block(class, blocks[1]);
+}
+
+static void used_memory_before_others_plenty(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    void *blocks[2];
+    uint32_t used = arena_take(1, 1, RUN_LARGE, false);
+    (void)listed_span(class, 0, &blocks[0]);
+    assert_true(arena_free_large(used));
+    assert_int_equal(listed_span(class, 1, &blocks[1]), used);
+    give_block(class, blocks[0]);
+    give_block(class, blocks[1]);
+}
+
+static void others_scarce_before_used_memory(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(SCARCE);
+    assert_true(sizeclass_table[class].blocks <= SCARCE_BLOCKS);
+    void *blocks[2];
+    uint32_t used = arena_take(1, 1, RUN_LARGE, false);
+    uint32_t head = listed_span(class, 0, &blocks[0]);
+    assert_true(arena_free_large(used));
+    assert_int_equal(listed_span(class, 1, &blocks[1]), head);
+    give_block(class, blocks[0]);
+    give_block(class, blocks[1]);
+}
+
+// What a lane's span leaves serves the lane's next one of the same length, of whatever class.
+static void loose_runs_stay_with_their_lane(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    unsigned other = sizeclass_of(PLENTY * 3);
+    void *blocks[2];
+    uint32_t first = listed_span(class, 0, &blocks[0]);
+    uint32_t second = listed_span(other, 1, &blocks[1]);
+    give_block(class, blocks[0]);
+    give_block(other, blocks[1]);
+    assert_int_equal(run_kind_of(run_load(first)), RUN_LOOSE);
+    assert_int_equal(loose_units(), 2 * sizeclass_table[class].units);
+    assert_int_equal(listed_span(class, 1, &blocks[1]), second);
+    assert_int_equal(listed_span(other, 0, &blocks[0]), first);
+    assert_int_equal(loose_units(), 0);
+    give_block(other, blocks[0]);
+    give_block(class, blocks[1]);
+}
+
+// Loose runs side by side become one free run for a larger block, before the arena grows.
+static void loose_runs_before_clean_memory(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    uint32_t units = sizeclass_table[class].units;
+    uint32_t run = arena_take(2 * units, 1, RUN_BUSY, false);
+    arena_give(run, 2 * units);
+    void *block;
+    assert_int_equal(listed_span(class, 0, &block), run);
+    void *rest;
+    assert_int_equal(listed_span(sizeclass_of(PLENTY * 3), 1, &rest), run + units);
+    give_block(class, block);
+    give_block(sizeclass_of(PLENTY * 3), rest);
+    assert_int_equal(loose_units(), 2 * units);
+    assert_int_equal(arena_take(2 * units, 1, RUN_LARGE, false), run);
+    assert_int_equal(loose_units(), 0);
+    assert_true(arena_free_large(run));
+    arena_check();
+}
+
+static void loose_runs_are_given_back(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    void *block;
+    (void)listed_span(class, 1, &block);
+    give_block(class, block);
+    assert_int_equal(loose_units(), sizeclass_table[class].units);
+    assert_true(release_possible() >= loose_units());
+    (void)release_dirty(0, 0);
+    assert_int_equal(release_possible(), 0);
+    arena_check();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(own_list_first, use_all),
+        cmocka_unit_test_setup(others_before_clean_memory, use_all),
+        cmocka_unit_test_setup(used_memory_before_others_plenty, use_all),
+        cmocka_unit_test_setup(others_scarce_before_used_memory, use_all),
+        cmocka_unit_test_setup(loose_runs_stay_with_their_lane, use_all),
+        cmocka_unit_test_setup(loose_runs_before_clean_memory, use_all),
+        cmocka_unit_test_setup(loose_runs_are_given_back, use_all),
+    };
+    return cmocka_run_group_tests(tests, begin, NULL);
+}
