@@ -216,11 +216,8 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
     return head;
 }
 
-static uint32_t take_dirty(uint32_t units, unsigned lane) {
+static uint32_t take_dirty(uint32_t units) {
     uint32_t head = pool_take(POOL_DIRTY, units);
-    if (head == 0 && loose_to_free(lane)) {
-        head = pool_take(POOL_DIRTY, units);
-    }
     if (head == 0) {
         return 0;
     }
@@ -234,13 +231,16 @@ uint32_t arena_take_used(uint32_t units, unsigned lane) {
     if (head != 0) {
         return head;
     }
-    lock_take(&live()->pool.lock);
-    head = take_dirty(units, lane);
-    lock_drop(&live()->pool.lock);
+    if (__atomic_load_n(&live()->pool.dirty_units, __ATOMIC_RELAXED) >= units) {
+        lock_take(&live()->pool.lock);
+        head = take_dirty(units);
+        lock_drop(&live()->pool.lock);
+    }
     if (head != 0) {
         claim_units(head, units, false);
+        return head;
     }
-    return head;
+    return loose_take_from_others(lane, units);
 }
 
 void arena_populate(uint32_t head, size_t bytes) {

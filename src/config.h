@@ -44,6 +44,7 @@
 // cores has little to gain from more.
 #define LANES 8u
 #define LOOSE_UNITS_MAX 7u // the length of the longest span
+#define LOOSE_MOVED 16u    // runs that one lane gives another at once
 #define SCARCE_BLOCKS 64u  // a span of so few blocks, free in another lane, is worth the way there
 
 // The arena grows by at least this much, and by at most this share of itself.

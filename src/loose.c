@@ -54,6 +54,45 @@ uint32_t loose_take(unsigned lane, uint32_t units) {
     return head;
 }
 
+// The lower number first, so that two that take from each other do not wait for good.
+static void lock_both(unsigned a, unsigned b) {
+    lock_take(&loose_of(a < b ? a : b)->lock);
+    lock_take(&loose_of(a < b ? b : a)->lock);
+}
+
+// Moves up to LOOSE_MOVED runs, those given last. pre: both locks are held.
+static void move_some(struct loose *from, struct loose *to, uint32_t units) {
+    uint32_t count = 0;
+    uint32_t last = 0;
+    for (uint32_t head = from->first[units]; head != 0 && count < LOOSE_MOVED; count++) {
+        last = head;
+        head = run_at(head)->next;
+    }
+    if (count > 0) {
+        uint32_t first = from->first[units];
+        set_first(from, units, run_at(last)->next);
+        run_at(last)->next = to->first[units];
+        set_first(to, units, first);
+        set_units(from, from->units - count * units);
+        set_units(to, to->units + count * units);
+    }
+}
+
+uint32_t loose_take_from_others(unsigned lane, uint32_t units) {
+    unsigned lanes = root_lanes();
+    for (unsigned i = 1; i < lanes && units <= LOOSE_UNITS_MAX; i++) {
+        unsigned other = (lane + i) % lanes;
+        if (!is_empty(loose_of(other), units)) {
+            lock_both(lane, other);
+            move_some(loose_of(other), loose_of(lane), units);
+            lock_drop(&loose_of(lane)->lock);
+            lock_drop(&loose_of(other)->lock);
+            return loose_take(lane, units);
+        }
+    }
+    return 0;
+}
+
 uint32_t loose_take_all(unsigned lane, uint32_t units) {
     struct loose *loose = loose_of(lane);
     if (is_empty(loose, units)) {
@@ -61,12 +100,12 @@ uint32_t loose_take_all(unsigned lane, uint32_t units) {
     }
     lock_take(&loose->lock);
     uint32_t first = loose->first[units];
-    uint32_t count = 0;
+    uint32_t taken = 0;
     for (uint32_t head = first; head != 0; head = run_at(head)->next) {
-        count += units;
+        taken += units;
     }
     set_first(loose, units, 0);
-    set_units(loose, loose->units - count);
+    set_units(loose, loose->units - taken);
     lock_drop(&loose->lock);
     return first;
 }

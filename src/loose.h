@@ -21,6 +21,9 @@ void loose_give(unsigned lane, uint32_t head);
 // Takes the run of `units` units that was given last; it is RUN_BUSY now. 0: there is none.
 uint32_t loose_take(unsigned lane, uint32_t units);
 
+// The same from the other lanes, which give a few more to this lane at the same time.
+uint32_t loose_take_from_others(unsigned lane, uint32_t units);
+
 // Takes all runs of one length. Returns the first, the others follow by `next`; their kind stays
 // RUN_LOOSE, until the caller changes it.
 uint32_t loose_take_all(unsigned lane, uint32_t units);

@@ -124,6 +124,23 @@ static void loose_runs_stay_with_their_lane(void **state) {
     give_block(class, blocks[1]);
 }
 
+static void other_lanes_loose_runs_before_clean_memory(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    uint32_t units = sizeclass_table[class].units;
+    void *blocks[2];
+    uint32_t first = listed_span(class, 0, &blocks[0]);
+    uint32_t second = listed_span(sizeclass_of(PLENTY * 3), 0, &blocks[1]);
+    give_block(class, blocks[0]);
+    give_block(sizeclass_of(PLENTY * 3), blocks[1]);
+    assert_int_equal(listed_span(class, 2, &blocks[0]), second); // the last that was given
+    assert_int_equal(root.live.lanes[0].loose.units, 0);
+    assert_int_equal(root.live.lanes[2].loose.units, units); // it came along
+    give_block(class, blocks[0]);
+    assert_int_equal(run_kind_of(run_load(first)), RUN_LOOSE);
+    assert_int_equal(loose_units(), 2 * units);
+}
+
 // Loose runs side by side become one free run for a larger block, before the arena grows.
 static void loose_runs_before_clean_memory(void **state) {
     (void)state;
@@ -164,6 +181,7 @@ int main(void) {
         cmocka_unit_test_setup(used_memory_before_others_plenty, use_all),
         cmocka_unit_test_setup(others_scarce_before_used_memory, use_all),
         cmocka_unit_test_setup(loose_runs_stay_with_their_lane, use_all),
+        cmocka_unit_test_setup(other_lanes_loose_runs_before_clean_memory, use_all),
         cmocka_unit_test_setup(loose_runs_before_clean_memory, use_all),
         cmocka_unit_test_setup(loose_runs_are_given_back, use_all),
     };
