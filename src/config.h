@@ -69,8 +69,9 @@
 #define POPULATE_SPANS 8u
 
 // So does a zeroed block up to this size: such a block is mostly read first, which would cost two
-// faults for each page.
+// faults for each page, and in a process with threads the second one interrupts the other processors.
 #define POPULATE_ZEROED_MAX ((size_t)256 << 10)
+#define POPULATE_ZEROED_THREADS_MAX ((size_t)1 << 20)
 
 // A request for so much makes room for itself: dirty memory goes back for it (release.h), but for a
 // share of all that is in use or dirty.

@@ -25,6 +25,10 @@ static void note_growth(size_t bytes) {
     }
 }
 
+static size_t populate_most(void) {
+    return os_single_threaded() ? POPULATE_ZEROED_MAX : POPULATE_ZEROED_THREADS_MAX;
+}
+
 // The run is BUSY until its record is whole: the child of a fork that comes in between takes it
 // back, as it belongs to nobody yet.
 static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
@@ -36,7 +40,7 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
     if (run_at(head)->dirty < units_for(size)) {
         huge_block(unit_address(head), size);
     }
-    if (zero && size <= POPULATE_ZEROED_MAX && run_at(head)->dirty == 0) {
+    if (zero && size <= populate_most() && run_at(head)->dirty == 0) {
         arena_populate(head, size);
     }
     run_at(head)->size = size;
