@@ -5,6 +5,7 @@
 
 #include "testing.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 struct misuse_case {
@@ -45,6 +46,18 @@ static inline void *have(size_t size) {
     void *block = malloc(size);
     REQUIRE(block != NULL, "no %zu bytes", size);
     return hide(block);
+}
+
+static inline void *free_it(void *block) {
+    free(block);
+    return hide(block);
+}
+
+static inline void *on_thread(void *(*work)(void *), void *argument) {
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, work, argument) == 0, "a thread");
+    REQUIRE(pthread_join(thread, NULL) == 0, "its end");
+    return argument;
 }
 
 #endif

@@ -22,22 +22,6 @@ extern void _ZdlPvRKSt9nothrow_t(void *block, const void *tag);
 
 #define MIB ((size_t)1 << 20)
 
-static void *freed(void *block) {
-    free(block);
-    return hide(block);
-}
-
-static void *on_thread(void *(*work)(void *), void *argument) {
-    pthread_t thread;
-    REQUIRE(pthread_create(&thread, NULL, work, argument) == 0, "a thread");
-    REQUIRE(pthread_join(thread, NULL) == 0, "its end");
-    return argument;
-}
-
-static void *free_it(void *block) {
-    return freed(block);
-}
-
 // ---- pointers -------------------------------------------------------------------------------------
 
 enum found {
@@ -55,31 +39,31 @@ struct wrong {
 };
 
 static void *freed_small(void) {
-    return freed(have(40));
+    return free_it(have(40));
 }
 
 static void *freed_zero_size(void) {
-    return freed(have(0));
+    return free_it(have(0));
 }
 
 static void *freed_zeroed(void) {
-    return freed(calloc(1, 40));
+    return free_it(calloc(1, 40));
 }
 
 static void *freed_medium(void) {
-    return freed(have(20000));
+    return free_it(have(20000));
 }
 
 static void *freed_large(void) {
-    return freed(have(500000));
+    return free_it(have(500000));
 }
 
 static void *freed_mapping(void) {
-    return freed(have(100 * MIB));
+    return free_it(have(100 * MIB));
 }
 
 static void *freed_aligned(void) {
-    return freed(aligned_alloc(256, 512));
+    return free_it(aligned_alloc(256, 512));
 }
 
 static void *freed_before_others(void) {
@@ -105,7 +89,7 @@ static void *allocated_by_ended_thread_of(void *place) {
 static void *freed_of_ended_thread(void) {
     void *block = NULL;
     on_thread(allocated_by_ended_thread_of, &block);
-    return freed(block);
+    return free_it(block);
 }
 
 static pthread_barrier_t barrier;
@@ -144,18 +128,18 @@ static void *moved_mapping(void) {
     char *behind = mmap(block + 101 * MIB, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(behind != MAP_FAILED, "a mapping");
     char *moved = realloc(block, 900 * MIB);
-    return moved == block ? freed(moved) : hide(block);
+    return moved == block ? free_it(moved) : hide(block);
 }
 
 static void *freed_whole_span(void) {
-    void *block = freed(have(3000));
+    void *block = free_it(have(3000));
     (void)malloc_trim(0);
     return hide(block);
 }
 
 // The write after the free wipes the mark off.
 static void *freed_and_overwritten(void) {
-    void *block = freed(have(40));
+    void *block = free_it(have(40));
     memset(hide(block), 'A', 40);
     return hide(block);
 }

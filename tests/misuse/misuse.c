@@ -12,17 +12,6 @@
 extern void free_sized(void *block, size_t size);
 extern void free_aligned_sized(void *block, size_t alignment, size_t size);
 
-static void on_thread(void *(*work)(void *), void *argument) {
-    pthread_t thread;
-    REQUIRE(pthread_create(&thread, NULL, work, argument) == 0, "a thread");
-    REQUIRE(pthread_join(thread, NULL) == 0, "its end");
-}
-
-static void *free_it(void *block) {
-    free(block);
-    return NULL;
-}
-
 static void free_many_others(size_t size) {
     static void *others[4000];
     for (unsigned i = 0; i < 4000; i++) {

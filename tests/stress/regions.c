@@ -2,13 +2,11 @@
 // of them, leave blocks to each other, and make heaps of their own. After each generation some
 // heaps give everything back at once, and every invariant is verified.
 //   regions [THREADS [GENERATIONS [STEPS]]]
+#include "crew.h"
 #include "invariants.h"
-#include "testing.h"
-#include "walk.h"
 
 #include <lucid.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #define HEAPS 5u
@@ -27,12 +25,6 @@ struct place {
 
 static lucid_heap *heaps[HEAPS];
 static struct place shelf[HEAPS][SHELF];
-
-struct worker {
-    pthread_t thread;
-    uint64_t state;
-    unsigned steps;
-};
 
 static void verify(const struct parcel *parcel) {
     REQUIRE(test_filled(parcel->block, parcel->block, parcel->size, parcel->size),
@@ -106,12 +98,12 @@ static void serve_request(uint64_t *state) {
 }
 
 static void *work(void *argument) {
-    struct worker *worker = argument;
-    for (unsigned step = 0; step < worker->steps; step++) {
-        if (test_random(&worker->state) % 256 == 0) {
-            serve_request(&worker->state);
+    struct hand *hand = argument;
+    for (unsigned step = 0; step < hand->steps; step++) {
+        if (test_random(&hand->state) % 256 == 0) {
+            serve_request(&hand->state);
         }
-        use_place(test_random(&worker->state) % HEAPS, &worker->state);
+        use_place(test_random(&hand->state) % HEAPS, &hand->state);
     }
     return NULL;
 }
@@ -123,37 +115,20 @@ static void forget_all(unsigned index) {
     }
 }
 
-static void generation(struct worker *workers, unsigned threads) {
-    for (unsigned i = 0; i < threads; i++) {
-        REQUIRE(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0, "thread %u", i);
-    }
-    for (unsigned i = 0; i < threads; i++) {
-        REQUIRE(pthread_join(workers[i].thread, NULL) == 0, "thread %u", i);
-    }
-}
-
-static unsigned argument(int count, char **values, int i, unsigned otherwise) {
-    return count > i ? (unsigned)strtoul(values[i], NULL, 0) : otherwise;
-}
-
 int main(int count, char **values) {
-    unsigned threads = argument(count, values, 1, 4);
-    unsigned generations = argument(count, values, 2, 6);
-    unsigned steps = argument(count, values, 3, 10000);
+    unsigned threads = crew_argument(count, values, 1, 4);
+    unsigned generations = crew_argument(count, values, 2, 6);
+    unsigned steps = crew_argument(count, values, 3, 10000);
     REQUIRE(lucid_mallopt(M_MMAP_THRESHOLD, 300000) == 1, "the threshold can be set");
     for (unsigned i = 0; i < HEAPS; i++) {
         heaps[i] = lucid_heap_new("shared");
         REQUIRE(heaps[i] != NULL, "a heap");
     }
     uint64_t state = test_seed();
-    struct worker *workers = calloc(threads, sizeof(*workers));
+    struct hand *workers = calloc(threads, sizeof(*workers));
     REQUIRE(workers != NULL, "no memory for %u workers", threads);
     for (unsigned round = 0; round < generations; round++) {
-        for (unsigned i = 0; i < threads; i++) {
-            workers[i].state = state += 0x9e3779b97f4a7c15u;
-            workers[i].steps = steps;
-        }
-        generation(workers, threads);
+        crew_work(workers, sizeof(*workers), threads, work, &state, steps);
         invariants_check(false);
         forget_all(round % HEAPS);
         invariants_check(false);
@@ -163,12 +138,7 @@ int main(int count, char **values) {
     }
     (void)lucid_malloc_trim(0);
     invariants_check(false);
-    struct account account;
-    walk_account(&account);
-    REQUIRE(account.used_blocks == 0 && account.large_count == 0 && account.mapping_count == 0,
-            "all heaps ended, and %llu small blocks, %llu large ones and %llu mappings are in use",
-            (unsigned long long)account.used_blocks, (unsigned long long)account.large_count,
-            (unsigned long long)account.mapping_count);
+    crew_require_nothing_used();
     free(workers);
     printf("%u threads, %u generations, %u steps each: contents and invariants hold\n", threads,
            generations, steps);

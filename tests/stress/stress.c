@@ -2,15 +2,13 @@
 // generation every invariant of the heap is verified.
 //   stress [THREADS [GENERATIONS [STEPS [INJECT]]]]
 // INJECT = 1: calls to the operating system fail now and then (checked and stress builds).
+#include "crew.h"
 #include "invariants.h"
 #include "os/os.h"
-#include "testing.h"
-#include "walk.h"
 
 #include <errno.h>
 #include <lucid.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #define MAILBOXES 256u // where threads leave blocks for each other
@@ -26,9 +24,7 @@ static bool injecting;
 static _Atomic uint64_t refused;
 
 struct worker {
-    pthread_t thread;
-    uint64_t state;
-    unsigned steps;
+    struct hand hand;
     struct parcel own[OWN];
 };
 
@@ -145,8 +141,8 @@ static void look_around(uint64_t *state) {
 
 static void *work(void *argument) {
     struct worker *worker = argument;
-    uint64_t *state = &worker->state;
-    for (unsigned step = 0; step < worker->steps; step++) {
+    uint64_t *state = &worker->hand.state;
+    for (unsigned step = 0; step < worker->hand.steps; step++) {
         struct parcel *parcel = &worker->own[test_random(state) % OWN];
         uint32_t roll = test_random(state) % 100;
         if (step % 1024 == 0) {
@@ -177,15 +173,6 @@ static void inject_nothing(void) {
     }
 }
 
-static void generation(struct worker *workers, unsigned threads) {
-    for (unsigned i = 0; i < threads; i++) {
-        REQUIRE(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0, "thread %u", i);
-    }
-    for (unsigned i = 0; i < threads; i++) {
-        REQUIRE(pthread_join(workers[i].thread, NULL) == 0, "thread %u", i);
-    }
-}
-
 static void clear_mailboxes(void) {
     for (unsigned i = 0; i < MAILBOXES; i++) {
         struct parcel *letter = atomic_exchange(&mailboxes[i], NULL);
@@ -196,15 +183,11 @@ static void clear_mailboxes(void) {
     }
 }
 
-static unsigned argument(int count, char **values, int i, unsigned otherwise) {
-    return count > i ? (unsigned)strtoul(values[i], NULL, 0) : otherwise;
-}
-
 int main(int count, char **values) {
-    unsigned threads = argument(count, values, 1, 4);
-    unsigned generations = argument(count, values, 2, 6);
-    unsigned steps = argument(count, values, 3, 40000);
-    injecting = argument(count, values, 4, 0) != 0;
+    unsigned threads = crew_argument(count, values, 1, 4);
+    unsigned generations = crew_argument(count, values, 2, 6);
+    unsigned steps = crew_argument(count, values, 3, 40000);
+    injecting = crew_argument(count, values, 4, 0) != 0;
     if (injecting && !LUCID_CHECKED && !LUCID_STRESS) {
         printf("this build cannot make calls fail: it needs LUCID_CHECKED or LUCID_STRESS\n");
         return SKIPPED;
@@ -215,11 +198,7 @@ int main(int count, char **values) {
     struct worker *workers = calloc(threads, sizeof(*workers));
     REQUIRE(workers != NULL, "no memory for %u workers", threads);
     for (unsigned round = 0; round < generations; round++) {
-        for (unsigned i = 0; i < threads; i++) {
-            workers[i].state = state += 0x9e3779b97f4a7c15u;
-            workers[i].steps = steps;
-        }
-        generation(workers, threads);
+        crew_work(workers, sizeof(*workers), threads, work, &state, steps);
         inject_nothing();
         invariants_check(false);
     }
@@ -231,12 +210,7 @@ int main(int count, char **values) {
     clear_mailboxes();
     (void)lucid_malloc_trim(0);
     invariants_check(false);
-    struct account account;
-    walk_account(&account);
-    REQUIRE(account.used_blocks == 0 && account.large_count == 0 && account.mapping_count == 0,
-            "after all was freed, %llu small blocks, %llu large ones and %llu mappings are in use",
-            (unsigned long long)account.used_blocks, (unsigned long long)account.large_count,
-            (unsigned long long)account.mapping_count);
+    crew_require_nothing_used();
     free(workers);
     printf("%u threads, %u generations, %u steps each: contents and invariants hold; "
            "%llu requests refused\n",
