@@ -35,10 +35,12 @@
 #define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
 #define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 2047u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
-#define BIN_SLOTS_IDLE \
-    (LUCID_STRESS ? 2u : 15u) // of a bin that gave back scattered blocks once more
-#define BIN_FLUSHES_ONLY 1u   // after it did so many times and took none
-#define BIN_BUSY_EVENTS 6u    // a bin that ran empty or full twice within so many such events grows
+// A bin that gave back scattered blocks so many times, and took none, gives back all when it is full
+// again, and has so many slots from then on.
+#define BIN_FLUSHES_ONLY 1u
+#define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u)
+// A bin that ran empty or full twice within so many such events grows.
+#define BIN_BUSY_EVENTS 6u
 
 // Groups of threads that look for free blocks in different places first (lane.h). One with as many
 // cores has little to gain from more.
