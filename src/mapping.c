@@ -141,21 +141,20 @@ bool mapping_forget(const void *block, struct mapping *found) {
     return known;
 }
 
-void *mapping_new(size_t size, size_t alignment, struct lucid_region *region) {
-    size_t page = root.fixed.page_size;
-    size_t length = align_up(size, page);
-    size_t spare = alignment > page ? alignment - page : 0;
-    if (length < size || length + spare < length || length + spare > PTRDIFF_MAX) {
-        return NULL;
+// Maps `length` bytes at a multiple of `alignment` that is not below a page. False: no memory.
+static bool map_aligned(size_t length, size_t alignment, struct mapping *mapping) {
+    size_t spare = alignment - root.fixed.page_size;
+    if (length + spare < length || length + spare > PTRDIFF_MAX) {
+        return false;
     }
     // Most of a mapping for a large alignment is cut off again: the kernel must not think that all
     // of it will be used, and refuse.
     bool sparse = spare >= SPARSE_MIN;
     uintptr_t start = (uintptr_t)(sparse ? os_reserve(length + spare) : os_map(length + spare));
     if (start == 0) {
-        return NULL;
+        return false;
     }
-    uintptr_t address = align_up(start, alignment > page ? alignment : page);
+    uintptr_t address = align_up(start, alignment);
     // Cut off what the alignment did not need; a piece the kernel will not take back stays part
     // of the mapping.
     uintptr_t end = start + length + spare;
@@ -167,23 +166,29 @@ void *mapping_new(size_t size, size_t alignment, struct lucid_region *region) {
     }
     if (sparse && !os_commit((void *)address, end - address)) {
         (void)os_unmap((void *)start, end - start);
+        return false;
+    }
+    mapping->address = address;
+    mapping->size = end - address;
+    mapping->start = start;
+    mapping->length = end - start;
+    return true;
+}
+
+void *mapping_new(size_t size, size_t alignment, struct lucid_region *region) {
+    struct mapping mapping = {.asked = size, .region = region};
+    size_t length = align_up(size, root.fixed.page_size);
+    if (length < size ||
+        !map_aligned(length, max_size(alignment, root.fixed.page_size), &mapping)) {
         return NULL;
     }
-    struct mapping mapping = {
-        .address = address,
-        .size = end - address,
-        .start = start,
-        .length = end - start,
-        .asked = size,
-        .region = region,
-    };
     if (!mapping_record(&mapping)) {
-        (void)os_unmap((void *)start, end - start);
+        (void)os_unmap((void *)mapping.start, mapping.length);
         return NULL;
     }
-    huge_mapping(start, end - start);
-    event_raise(EVENT_MAPPING_MADE, (void *)address, size, 0, 1);
-    return (void *)address;
+    huge_mapping(mapping.start, mapping.length);
+    event_raise(EVENT_MAPPING_MADE, (void *)mapping.address, size, 0, 1);
+    return (void *)mapping.address;
 }
 
 bool mapping_find(const void *block, struct mapping *found) {

@@ -133,6 +133,14 @@ bool reader_held(struct reader *reader, const struct reader_heap *heap, unsigned
 // an empty one.
 bool reader_mapping(struct reader *reader, uint32_t index, struct mapping *mapping, bool *found);
 
+// Notes that `what` is impossible. Returns false.
+static inline bool reader_damaged(struct reader *reader, const char *what, uint64_t value) {
+    reader->fault = READER_DAMAGED;
+    reader->what = what;
+    reader->value = value;
+    return false;
+}
+
 static inline uint64_t reader_unit_size(const struct reader *reader) {
     return (uint64_t)1 << reader->fixed.layout.unit_shift;
 }
