@@ -68,9 +68,22 @@ static void set_locks(uint32_t value) {
     atomic_store(&root.live.meta_lock, value);
     atomic_store(&root.live.mappings.lock, value);
     atomic_store(&root.live.init_lock, value);
-    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        atomic_store(&root.live.lanes[0].lists[class].lock, value);
+    for (unsigned lane = 0; lane < root_lanes(); lane++) {
+        atomic_store(&root.live.lanes[lane].loose.lock, value);
+        for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+            atomic_store(&root.live.lanes[lane].lists[class].lock, value);
+        }
     }
+}
+
+static void leave_loose_run(void) {
+    unsigned class = sizeclass_of(SIZE * 5); // whose spans nobody else uses here
+    void *block;
+    uint32_t head = span_acquire(class, 1);
+    assert_int_equal(span_take(head, 1, &block), 1);
+    span_release(head);
+    (void)span_give_all(class, &block, 1, "free");
+    assert_true(run_kind_of(run_load(head)) == RUN_LOOSE);
 }
 
 static int fork_with(unsigned flushing) {
@@ -96,6 +109,7 @@ static void bins_of_dead_threads(void **state) {
     (void)pthread_barrier_wait(&barrier);
     lucid_free(lucid_malloc(SIZE)); // the watch is on
     assert_non_null(root.live.fork_page);
+    leave_loose_run();
     for (unsigned flushing = 0; flushing < 3; flushing++) {
         assert_int_equal(fork_with(flushing), 0);
     }
