@@ -96,8 +96,7 @@ static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned wan
         }
         unsigned count = span_take(head, want - taken, out + taken);
         if (count == 0) {
-            heap->held[class] = 0;
-            span_release(head);
+            span_let_go(&heap->held[class]);
         }
         taken += count;
     }
@@ -107,10 +106,8 @@ static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned wan
 // A thread that takes blocks of a class only now and then lets the span go in between, so that
 // all such threads share one.
 static void let_go_unless(bool busy, struct heap *heap, unsigned class) {
-    uint32_t head = heap->held[class];
-    if (head != 0 && !busy && !os_single_threaded()) {
-        heap->held[class] = 0;
-        span_release(head);
+    if (!busy && !os_single_threaded()) {
+        span_let_go(&heap->held[class]);
     }
 }
 
@@ -200,11 +197,7 @@ static void flush_scattered(struct heap *heap, unsigned class, const char *funct
     bool scattered = flush_oldest(heap, class, bin_count(heap, class), function);
     set_room(heap, class, scattered ? BIN_SLOTS_IDLE : BIN_SLOTS_MAX);
     heap->flushes_only[class] = scattered ? BIN_FLUSHES_ONLY : 0;
-    uint32_t head = heap->held[class];
-    if (head != 0) {
-        heap->held[class] = 0;
-        span_release(head);
-    }
+    span_let_go(&heap->held[class]);
 }
 
 static bool make_room(struct heap *heap, unsigned class, const char *function) {
@@ -254,11 +247,7 @@ void bin_empty_all(struct heap *heap, const char *function) {
     (void)idle_enter(heap);
     bin_check_all(heap, function);
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        uint32_t head = heap->held[class];
-        if (head != 0) {
-            heap->held[class] = 0;
-            span_release(head);
-        }
+        span_let_go(&heap->held[class]);
     }
     idle_leave(heap);
 }

@@ -240,11 +240,7 @@ static uint32_t take(struct heap *heap) {
         } else {
             take_fence_down(heap, class);
         }
-        uint32_t head = heap->held[class];
-        if (head != 0) {
-            heap->held[class] = 0;
-            span_release(head);
-        }
+        span_let_go(&heap->held[class]);
     }
     atomic_store_explicit(&heap->asked, 0, memory_order_relaxed); // what was asked for is done
     atomic_store_explicit(&heap->idle, IDLE_TAKEN, memory_order_release);

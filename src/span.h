@@ -18,6 +18,15 @@ uint32_t span_acquire(unsigned class, unsigned lane);
 // Lets a held span go: onto its list, back to the pool, or nowhere when it is full.
 void span_release(uint32_t head);
 
+// The same for the one that a heap holds; 0: it holds none.
+static inline void span_let_go(uint32_t *held) {
+    uint32_t head = *held;
+    if (head != 0) {
+        *held = 0;
+        span_release(head);
+    }
+}
+
 // Takes up to `want` blocks (1 <= want) out of a held span and stores their addresses so that
 // the lowest comes last. Returns how many; 0: the span has none. `out` needs room for `want`.
 unsigned span_take(uint32_t head, unsigned want, void **out);
