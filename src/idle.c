@@ -170,7 +170,7 @@ static void begin(struct heap *heap) {
 
 static bool make_fences(struct heap *heap) {
     if (heap->fences == NULL) {
-        heap->fences = meta_take_for_good(CLASS_COUNT * sizeof(struct fence));
+        heap->fences = meta_take_for_return(CLASS_COUNT * sizeof(struct fence));
     }
     return heap->fences != NULL;
 }

@@ -12,13 +12,15 @@ static unsigned size_shift(size_t size) {
     return size <= ((size_t)1 << META_SHIFT_MIN) ? META_SHIFT_MIN : bit_highest(size - 1) + 1;
 }
 
-// pre: the heap lock is held.
-static void *bump(size_t size) {
+// pre: the lock is held. What is to be `counted_anyway` the limit does not refuse.
+static void *bump(size_t size, bool counted_anyway) {
     struct root_live *live = &root.live;
     if (size > live->meta_next - root.fixed.meta_start) {
         return NULL;
     }
-    if (!allowance_take(size)) {
+    if (counted_anyway) {
+        allowance_add(size);
+    } else if (!allowance_take(size)) {
         return NULL;
     }
     uintptr_t start = live->meta_next - size;
@@ -44,7 +46,7 @@ void *meta_take(size_t size) {
     if (memory != NULL) {
         memcpy(&root.live.meta_free[slot], memory, sizeof(void *));
     } else {
-        memory = bump((size_t)1 << shift);
+        memory = bump((size_t)1 << shift, false);
         size = memory != NULL ? 0 : size; // fresh memory is zero already
     }
     os_unlock(&root.live.meta_lock);
@@ -54,11 +56,19 @@ void *meta_take(size_t size) {
     return memory;
 }
 
-void *meta_take_for_good(size_t size) {
+static void *take_for_good(size_t size, bool counted_anyway) {
     os_lock(&root.live.meta_lock);
-    void *memory = bump(align_up(size, (size_t)1 << META_SHIFT_MIN));
+    void *memory = bump(align_up(size, (size_t)1 << META_SHIFT_MIN), counted_anyway);
     os_unlock(&root.live.meta_lock);
     return memory;
+}
+
+void *meta_take_for_good(size_t size) {
+    return take_for_good(size, false);
+}
+
+void *meta_take_for_return(size_t size) {
+    return take_for_good(size, true);
 }
 
 void meta_give(void *memory, size_t size) {

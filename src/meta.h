@@ -14,6 +14,9 @@ void *meta_take(size_t size);
 // The same for what is never given back: rounded up to 64 bytes only.
 void *meta_take_for_good(size_t size);
 
+// The same for what it takes to give more memory back: the limit does not refuse it.
+void *meta_take_for_return(size_t size);
+
 // Gives it back for later meta_take of the same rounded size. Contents need not be zero.
 void meta_give(void *memory, size_t size);
 
