@@ -47,7 +47,6 @@
 #define LANES 8u
 #define LOOSE_UNITS_MAX 7u // the length of the longest span
 #define LOOSE_MOVED 16u    // runs that one lane gives another at once
-#define SCARCE_BLOCKS 64u  // a span of so few blocks, free in another lane, is worth the way there
 
 // The arena grows by at least this much, and by at most this share of itself.
 #define ARENA_STEP_MIN (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)1 << 20)

@@ -91,30 +91,21 @@ void span_end(uint32_t head) {
     }
 }
 
-// A span of a few large blocks is much memory for the sake of one of them.
-static bool is_scarce(unsigned class) {
-    return sizeclass_table[class].blocks <= SCARCE_BLOCKS;
-}
-
-// In the order of what it costs in memory, and of what it costs other threads among equals.
+// In the order of what it costs in memory.
 uint32_t span_acquire(unsigned class, unsigned lane) {
     uint32_t units = sizeclass_table[class].units;
     uint32_t head = lane_listed_to_held(lane, class);
-    if (head == 0 && is_scarce(class)) {
+    if (head == 0) {
         head = lane_others_listed_to_held(lane, class);
     }
     if (head != 0) {
         return head;
     }
-    uint32_t run = arena_take_used(units, lane);
-    if (run == 0 && !is_scarce(class)) {
-        head = lane_others_listed_to_held(lane, class);
+    head = arena_take_used(units, lane);
+    if (head == 0) {
+        head = arena_take(units, UNIT_SIZE, RUN_BUSY, false);
     }
-    if (head != 0) {
-        return head;
-    }
-    run = run != 0 ? run : arena_take(units, UNIT_SIZE, RUN_BUSY, false);
-    return run != 0 ? busy_to_span(run, class, lane, NULL) : 0;
+    return head != 0 ? busy_to_span(head, class, lane, NULL) : 0;
 }
 
 static inline void release(uint32_t head, bool last) {

@@ -1,5 +1,5 @@
-// Which memory a thread gets: its own lane's spans and loose runs, then what was used before, then
-// other lanes', and clean memory last.
+// Which memory a thread gets: its own lane's spans, then other lanes', then memory that was used before,
+// its own lane's first, and clean memory last.
 #include "lane.h"
 
 #include "arena.h"
@@ -12,8 +12,7 @@
 #include "testing.h"
 #include "unit.h"
 
-#define PLENTY 16u   // bytes; a class of which a span holds many blocks
-#define SCARCE 2048u // and of which it holds few
+#define PLENTY 16u // bytes; a class of which a span holds many blocks
 
 static int begin(void **state) {
     (void)state;
@@ -52,10 +51,10 @@ static void own_list_first(void **state) {
     (void)state;
     unsigned class = sizeclass_of(PLENTY);
     void *blocks[3];
-    uint32_t used = arena_take(1, 1, RUN_LARGE, false);
-    uint32_t first = listed_span(class, 0, &blocks[0]);
-    assert_true(arena_free_large(used));
-    uint32_t second = listed_span(class, 1, &blocks[1]);
+    uint32_t first = span_acquire(class, 0);
+    assert_int_equal(span_take(first, 1, &blocks[0]), 1);
+    uint32_t second = listed_span(class, 1, &blocks[1]); // the first is held meanwhile
+    span_release(first);
     assert_int_not_equal(first, second);
     assert_int_equal(run_at(first)->lane, 0);
     assert_int_equal(run_at(second)->lane, 1);
@@ -67,40 +66,17 @@ static void own_list_first(void **state) {
     assert_int_equal(lane_spans(0, class) + lane_spans(1, class), 0);
 }
 
-static void others_before_clean_memory(void **state) {
+static void others_before_new_spans(void **state) {
     (void)state;
     unsigned class = sizeclass_of(PLENTY);
     void *blocks[2];
+    uint32_t used = arena_take(1, 1, RUN_LARGE, false);
     uint32_t head = listed_span(class, 0, &blocks[0]);
-    assert_int_equal(listed_span(class, 2, &blocks[1]), head); // nothing was used before
+    assert_true(arena_free_large(used));
+    assert_int_equal(listed_span(class, 2, &blocks[1]), head);
     assert_int_equal(run_at(head)->lane, 2);
     assert_int_equal(lane_spans(0, class), 0);
     assert_int_equal(lane_spans(2, class), 1);
-    give_block(class, blocks[0]);
-    give_block(class, blocks[1]);
-}
-
-static void used_memory_before_others_plenty(void **state) {
-    (void)state;
-    unsigned class = sizeclass_of(PLENTY);
-    void *blocks[2];
-    uint32_t used = arena_take(1, 1, RUN_LARGE, false);
-    (void)listed_span(class, 0, &blocks[0]);
-    assert_true(arena_free_large(used));
-    assert_int_equal(listed_span(class, 1, &blocks[1]), used);
-    give_block(class, blocks[0]);
-    give_block(class, blocks[1]);
-}
-
-static void others_scarce_before_used_memory(void **state) {
-    (void)state;
-    unsigned class = sizeclass_of(SCARCE);
-    assert_true(sizeclass_table[class].blocks <= SCARCE_BLOCKS);
-    void *blocks[2];
-    uint32_t used = arena_take(1, 1, RUN_LARGE, false);
-    uint32_t head = listed_span(class, 0, &blocks[0]);
-    assert_true(arena_free_large(used));
-    assert_int_equal(listed_span(class, 1, &blocks[1]), head);
     give_block(class, blocks[0]);
     give_block(class, blocks[1]);
 }
@@ -177,9 +153,7 @@ static void loose_runs_are_given_back(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(own_list_first, use_all),
-        cmocka_unit_test_setup(others_before_clean_memory, use_all),
-        cmocka_unit_test_setup(used_memory_before_others_plenty, use_all),
-        cmocka_unit_test_setup(others_scarce_before_used_memory, use_all),
+        cmocka_unit_test_setup(others_before_new_spans, use_all),
         cmocka_unit_test_setup(loose_runs_stay_with_their_lane, use_all),
         cmocka_unit_test_setup(other_lanes_loose_runs_before_clean_memory, use_all),
         cmocka_unit_test_setup(loose_runs_before_clean_memory, use_all),
