@@ -10,7 +10,7 @@
 
 // A busy target is read again until its sum closes, but not for longer than this. On a busy machine
 // a reading alone may take that long, so there are a few in any case.
-#define ATTEMPTS 32
+#define ATTEMPTS 128
 #define ATTEMPTS_LEAST 6
 #define ATTEMPTS_NS ((uint64_t)400 * 1000 * 1000)
 
