@@ -221,7 +221,6 @@ static uint32_t take_dirty(uint32_t units) {
     if (head == 0) {
         return 0;
     }
-    note_regret(head, units);
     free_to_used(head, units, RUN_BUSY);
     return is_allowed(head, units) ? head : 0;
 }

@@ -16,7 +16,7 @@ bool arena_init(void);
 uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero);
 
 // Takes a run that was used before, for a span of a thread of the lane: as arena_take with UNIT_SIZE
-// and RUN_BUSY. 0: there is none, unless loose ones were joined.
+// and RUN_BUSY. 0: there is none; arena_take may make one of loose runs side by side.
 uint32_t arena_take_used(uint32_t units, unsigned lane);
 
 // Makes free runs of all loose ones.

@@ -1,7 +1,7 @@
 // Lanes: where spans with free blocks are found. The threads share LANES lanes out among them, and
 // each looks in its own first, so that threads on different cores seldom meet at a lock and what
-// one of them has used comes back to it, out of its own cache. No lane owns anything: what one
-// lacks it takes from another before it takes memory that was not used before.
+// one of them has used comes back to it, out of its own cache. No lane owns anything: a span that one
+// lacks it takes from another's list before a new one is made.
 //
 // A span belongs to the lane of the thread that held it last, also while it is full or held.
 //

@@ -15,13 +15,9 @@ static uint64_t dirty_allowed(void) {
     return DIRTY_ALWAYS_KEPT + root_used_units() / DIRTY_SHARE;
 }
 
-static uint64_t dirty_now(void) {
-    return release_possible();
-}
-
 // Without a helper: the program's own time is all there is.
 static COLD void purge_here(void) {
-    if (dirty_now() <= dirty_allowed() * 2) {
+    if (release_possible() <= dirty_allowed() * 2) {
         return; // not enough to be worth a system call
     }
     uint32_t now = (uint32_t)os_now_ms();
@@ -39,7 +35,7 @@ static COLD void ask_for_helper(void) {
 }
 
 void purge_after_free(void) {
-    if (dirty_now() > helper_start_units() + helper_keep_units()) {
+    if (release_possible() > helper_start_units() + helper_keep_units()) {
         ask_for_helper();
     }
 }

@@ -1,4 +1,5 @@
 // Memory for the allocator's own records: zeroed, aligned, never overlapping, taken again.
+#include "allowance.h"
 #include "init.h"
 #include "meta.h"
 #include "os/os.h"
@@ -65,11 +66,24 @@ static void refused(void **state) {
     assert_non_null(meta_take(4096));
 }
 
+// At the limit there is nothing left for records, but for those that lead to memory that goes back.
+static void at_the_limit(void **state) {
+    (void)state;
+    uint64_t taken = atomic_load(&root.live.allowance.taken);
+    allowance_set(taken);
+    assert_null(meta_take_for_good(64));
+    assert_non_null(meta_take_for_return(64));
+    assert_int_equal(atomic_load(&root.live.allowance.taken), taken + 64);
+    allowance_set(0);
+    assert_non_null(meta_take_for_good(64));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_sizes),
         cmocka_unit_test(is_reused),
         cmocka_unit_test(refused),
+        cmocka_unit_test(at_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
