@@ -81,6 +81,10 @@ static bool bin_grow(struct heap *heap, unsigned class) {
     return true;
 }
 
+static bool is_young(const struct heap *heap) {
+    return (int32_t)(heap->young_until - heap->events) >= 0;
+}
+
 // Fills from spans until a quarter of the bin is there, or fresh blocks had to be carved: more
 // would touch memory ahead of need.
 static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned want) {
@@ -88,7 +92,7 @@ static unsigned fill(struct heap *heap, unsigned class, void **out, unsigned wan
     while (taken < (want + 1) / 2) {
         uint32_t head = heap->held[class];
         if (head == 0) {
-            head = span_acquire(class, heap->lane);
+            head = span_acquire(class, heap->lane, is_young(heap));
             if (head == 0) {
                 break;
             }

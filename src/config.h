@@ -48,6 +48,10 @@
 #define LOOSE_UNITS_MAX 7u // the length of the longest span
 #define LOOSE_MOVED 16u    // runs that one lane gives another at once
 
+// A thread whose bins ran empty or full no more often than this may end soon: it uses up other lanes'
+// spans before it begins its own.
+#define YOUNG_EVENTS 8u
+
 // The arena grows by at least this much, and by at most this share of itself.
 #define ARENA_STEP_MIN (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)1 << 20)
 #define ARENA_STEP_SHARE 8u

@@ -178,7 +178,7 @@ static void *take_block(struct heap *heap, unsigned class) {
     uint32_t head = heap != NULL ? heap->held[class] : 0;
     void *block = NULL;
     for (;;) {
-        head = head != 0 ? head : span_acquire(class, 0);
+        head = head != 0 ? head : span_acquire(class, 0, false);
         if (head == 0) {
             return NULL;
         }

@@ -188,6 +188,7 @@ struct heap *heap_get(void) {
         atomic_store_explicit(&process, os_process_id(), memory_order_relaxed);
     }
     heap->thread = os_thread_self();
+    heap->young_until = heap->events + YOUNG_EVENTS;
     if (root.live.watch & WATCH_CALLS) {
         heap_hidden = heap;
     } else {

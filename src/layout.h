@@ -171,7 +171,7 @@ struct heap {
     _Atomic uint32_t idle_lock;
     uint32_t idle_since;  // coarse ms; of the stage, or of the last event
     uint32_t idle_events; // as `events` when the helper last looked
-    uint32_t idle_reserved;
+    uint32_t young_until; // value of `events` up to which the thread counts as young (bin.c)
     struct fence *fences; // one per class; NULL: the heap was never fenced
 };
 

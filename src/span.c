@@ -91,21 +91,25 @@ void span_end(uint32_t head) {
     }
 }
 
-// In the order of what it costs in memory.
-uint32_t span_acquire(unsigned class, unsigned lane) {
+// In the order of what it costs in memory, but for other lanes' spans: blocks out of those lie between
+// blocks of other threads, and what is in their records moves from one processor to the other.
+uint32_t span_acquire(unsigned class, unsigned lane, bool shares) {
     uint32_t units = sizeclass_table[class].units;
-    uint32_t head = lane_listed_to_held(lane, class);
-    if (head == 0) {
-        head = lane_others_listed_to_held(lane, class);
+    uint32_t listed = lane_listed_to_held(lane, class);
+    uint32_t run = listed == 0 && !shares ? loose_take(lane, units) : 0;
+    if (listed == 0 && run == 0) {
+        listed = lane_others_listed_to_held(lane, class);
     }
-    if (head != 0) {
-        return head;
+    if (listed != 0) {
+        return listed;
     }
-    head = arena_take_used(units, lane);
-    if (head == 0) {
-        head = arena_take(units, UNIT_SIZE, RUN_BUSY, false);
+    if (run == 0) {
+        run = arena_take_used(units, lane);
     }
-    return head != 0 ? busy_to_span(head, class, lane, NULL) : 0;
+    if (run == 0) {
+        run = arena_take(units, UNIT_SIZE, RUN_BUSY, false);
+    }
+    return run != 0 ? busy_to_span(run, class, lane, NULL) : 0;
 }
 
 static inline void release(uint32_t head, bool last) {
@@ -224,7 +228,7 @@ void *span_take_one(unsigned class) {
     void *block = NULL;
     uint32_t head = 0;
     while (block == NULL) {
-        head = span_acquire(class, 0);
+        head = span_acquire(class, 0, true);
         if (head == 0) {
             return NULL;
         }

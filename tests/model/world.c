@@ -140,6 +140,10 @@ uint32_t arena_take_used(uint32_t units, unsigned lane) {
     return 0;
 }
 
+uint32_t loose_take(unsigned lane, uint32_t units) {
+    return arena_take_used(units, lane);
+}
+
 void loose_give(unsigned lane, uint32_t head) {
     (void)lane;
     arena_give(head, 1);
@@ -247,7 +251,7 @@ static void handed_out(const void *block) {
 }
 
 uint32_t world_acquire(unsigned class, unsigned lane) {
-    return span_acquire(class, lane);
+    return span_acquire(class, lane, true);
 }
 
 void world_release(uint32_t head) {

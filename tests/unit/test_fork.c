@@ -79,7 +79,7 @@ static void set_locks(uint32_t value) {
 static void leave_loose_run(void) {
     unsigned class = sizeclass_of(SIZE * 5); // whose spans nobody else uses here
     void *block;
-    uint32_t head = span_acquire(class, 1);
+    uint32_t head = span_acquire(class, 1, true);
     assert_int_equal(span_take(head, 1, &block), 1);
     span_release(head);
     (void)span_give_all(class, &block, 1, "free");

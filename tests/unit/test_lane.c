@@ -1,8 +1,10 @@
-// Which memory a thread gets: its own lane's spans, then other lanes', then memory that was used before,
-// its own lane's first, and clean memory last.
+// Which memory a thread gets: its own lane's spans, then its loose runs, then other lanes' spans, then
+// memory that was used before, and clean memory last.
 #include "lane.h"
 
 #include "arena.h"
+#include "bin.h"
+#include "heap.h"
 #include "helper.h"
 #include "init.h"
 #include "loose.h"
@@ -13,6 +15,7 @@
 #include "unit.h"
 
 #define PLENTY 16u // bytes; a class of which a span holds many blocks
+#define RARE 80u   // of which no thread has any
 
 static int begin(void **state) {
     (void)state;
@@ -35,12 +38,16 @@ static int use_all(void **state) {
 }
 
 // A span of the lane of which one block is out, listed.
-static uint32_t listed_span(unsigned class, unsigned lane, void **block) {
-    uint32_t head = span_acquire(class, lane);
+static uint32_t listed_span_for(unsigned class, unsigned lane, bool shares, void **block) {
+    uint32_t head = span_acquire(class, lane, shares);
     assert_int_not_equal(head, 0);
     assert_int_equal(span_take(head, 1, block), 1);
     span_release(head);
     return head;
+}
+
+static uint32_t listed_span(unsigned class, unsigned lane, void **block) {
+    return listed_span_for(class, lane, false, block);
 }
 
 static void give_block(unsigned class, void *block) {
@@ -51,7 +58,7 @@ static void own_list_first(void **state) {
     (void)state;
     unsigned class = sizeclass_of(PLENTY);
     void *blocks[3];
-    uint32_t first = span_acquire(class, 0);
+    uint32_t first = span_acquire(class, 0, false);
     assert_int_equal(span_take(first, 1, &blocks[0]), 1);
     uint32_t second = listed_span(class, 1, &blocks[1]); // the first is held meanwhile
     span_release(first);
@@ -98,6 +105,44 @@ static void loose_runs_stay_with_their_lane(void **state) {
     assert_int_equal(loose_units(), 0);
     give_block(other, blocks[0]);
     give_block(class, blocks[1]);
+}
+
+// A loose run comes before other lanes' spans, unless the thread shares.
+static void own_loose_runs_before_others_spans(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    unsigned other = sizeclass_of(PLENTY * 3);
+    void *blocks[4];
+    uint32_t listed = listed_span(class, 0, &blocks[0]);
+    uint32_t loose = listed_span(other, 1, &blocks[1]);
+    give_block(other, blocks[1]);
+    assert_int_not_equal(loose, listed);
+    assert_int_equal(listed_span_for(class, 1, true, &blocks[1]), listed);
+    assert_int_equal(listed_span_for(class, 0, true, &blocks[2]), listed); // back to its lane
+    assert_int_equal(listed_span(class, 1, &blocks[3]), loose);
+    for (unsigned i = 0; i < 4; i++) {
+        give_block(class, blocks[i]);
+    }
+}
+
+// A young thread uses other lanes' spans up, a settled one its lane's loose runs.
+static void young_threads_share(void **state) {
+    bool young = *(bool *)*state;
+    unsigned class = sizeclass_of(RARE);
+    void *blocks[2];
+    struct heap *heap = heap_get();
+    uint32_t other_lane = (heap->lane + 1) % root_lanes();
+    uint32_t listed = listed_span(class, other_lane, &blocks[0]);
+    uint32_t loose = listed_span(sizeclass_of(RARE * 3), heap->lane, &blocks[1]);
+    give_block(sizeclass_of(RARE * 3), blocks[1]);
+    assert_int_not_equal(loose, listed);
+    heap->young_until = heap->events + (young ? YOUNG_EVENTS : 0);
+    blocks[1] = bin_refill(heap, class);
+    assert_non_null(blocks[1]);
+    assert_int_equal(unit_of((uintptr_t)blocks[1]), young ? listed : loose);
+    give_block(class, blocks[0]);
+    give_block(class, blocks[1]);
+    bin_empty_all(heap, "free");
 }
 
 static void other_lanes_loose_runs_before_clean_memory(void **state) {
@@ -151,10 +196,15 @@ static void loose_runs_are_given_back(void **state) {
 }
 
 int main(void) {
+    static bool yes = true; // young
+    static bool no = false;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(own_list_first, use_all),
         cmocka_unit_test_setup(others_before_new_spans, use_all),
         cmocka_unit_test_setup(loose_runs_stay_with_their_lane, use_all),
+        cmocka_unit_test_setup(own_loose_runs_before_others_spans, use_all),
+        cmocka_unit_test_prestate_setup_teardown(young_threads_share, use_all, NULL, &yes),
+        cmocka_unit_test_prestate_setup_teardown(young_threads_share, use_all, NULL, &no),
         cmocka_unit_test_setup(other_lanes_loose_runs_before_clean_memory, use_all),
         cmocka_unit_test_setup(loose_runs_before_clean_memory, use_all),
         cmocka_unit_test_setup(loose_runs_are_given_back, use_all),
