@@ -61,15 +61,13 @@ static void free_to_used(uint32_t head, uint32_t length, enum run_kind kind) {
     }
 }
 
-// The head of a free run with the front cut off that does not suit the alignment.
-static uint32_t trim_front(uint32_t head, size_t alignment) {
-    uintptr_t start = align_up(unit_address(head), alignment);
-    uint32_t front = (uint32_t)((start - unit_address(head)) >> UNIT_SHIFT);
+// A free run from `tail` on; the front, if there is one, goes back to the pool.
+static uint32_t cut_front(uint32_t head, uint32_t tail) {
+    uint32_t front = tail - head;
     if (front == 0) {
         return head;
     }
     uint32_t rest = run_length_of(run_load(head)) - front;
-    uint32_t tail = head + front;
     uint32_t dirty = dirty_behind(head, tail, rest);
     run_at(tail)->dirty = dirty;
     run_at(tail)->birth = run_at(head)->birth;
@@ -78,6 +76,21 @@ static uint32_t trim_front(uint32_t head, size_t alignment) {
     run_store(head, RUN_BUSY, front);
     arena_rejoin(head, front, run_at(head)->dirty - dirty);
     return tail;
+}
+
+// Where in a free run the block begins. A large one lies at the end with more dirty units: what is clean
+// there would become resident, and other memory go back for it (GROWTH_MIN).
+static uint32_t choose_start(uint32_t head, uint32_t units, size_t alignment) {
+    uint32_t behind = run_length_of(run_load(head)) - units;
+    uint32_t dirty = run_at(head)->dirty;
+    if (alignment > UNIT_SIZE || units < GROWTH_MIN >> UNIT_SHIFT) {
+        return unit_of(align_up(unit_address(head), alignment));
+    }
+    if (behind == 0 || dirty == 0 || dirty == behind + units) {
+        return head;
+    }
+    bool back = pool_count_dirty(head + behind, units) > pool_count_dirty(head, units);
+    return back ? head + behind : head;
 }
 
 static uint32_t fresh(uint32_t units) {
@@ -189,7 +202,7 @@ static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind
     if (head == 0) {
         return 0;
     }
-    head = trim_front(head, alignment);
+    head = cut_front(head, choose_start(head, units, alignment));
     note_regret(head, units);
     free_to_used(head, units, kind);
     return is_allowed(head, units) ? head : 0;

@@ -170,6 +170,41 @@ static void dirty_of_the_parts(void **state) {
     arena_check();
 }
 
+// Twice the units of the least large block, half of which are dirty, and a used one behind them; nothing
+// else is free.
+static uint32_t half_dirty(bool back) {
+    uint32_t half = (uint32_t)(GROWTH_MIN >> UNIT_SHIFT);
+    (void)release_dirty(0, 0);
+    while (root.live.pool.free_units > 0) {
+        assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
+    }
+    uint32_t parts[2];
+    do {
+        parts[0] = arena_take(half, 1, RUN_LARGE, false);
+        parts[1] = arena_take(half, 1, RUN_LARGE, false);
+    } while (parts[1] != parts[0] + half || arena_take(1, 1, RUN_LARGE, false) == 0);
+    assert_true(arena_free_large(parts[!back]));
+    (void)release_dirty(0, 0);
+    assert_true(arena_free_large(parts[back]));
+    assert_int_equal(root.live.pool.dirty_units, half);
+    return parts[0];
+}
+
+// What is clean of the place of a large block becomes resident.
+static void large_blocks_at_the_dirtier_end(void **state) {
+    (void)state;
+    uint32_t half = (uint32_t)(GROWTH_MIN >> UNIT_SHIFT);
+    uint32_t head = half_dirty(false);
+    assert_int_equal(arena_take(half, 1, RUN_LARGE, false), head);
+    head = half_dirty(true);
+    assert_int_equal(arena_take(half, 1, RUN_LARGE, false), head + half);
+    head = half_dirty(true);
+    assert_int_equal(arena_take(half + 1, 1, RUN_LARGE, false), head + half - 1);
+    head = half_dirty(true);
+    assert_int_equal(arena_take(half - 1, 1, RUN_LARGE, false), head); // it is not large
+    arena_check();
+}
+
 // What the kernel refuses to take back stays dirty, and calloc clears it.
 static void purge_refused(void **state) {
     (void)state;
@@ -193,9 +228,8 @@ static void purge_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_operations),
-        cmocka_unit_test(order_of_reuse),
-        cmocka_unit_test(dirty_of_the_parts),
+        cmocka_unit_test(random_operations),  cmocka_unit_test(order_of_reuse),
+        cmocka_unit_test(dirty_of_the_parts), cmocka_unit_test(large_blocks_at_the_dirtier_end),
         cmocka_unit_test(purge_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
