@@ -246,6 +246,7 @@ struct pool {
     uint64_t purges;
     // Units in use or dirty; dirty ones go when a large block would make it more (release.h).
     uint64_t most_touched;
+    uint64_t growth_units; // that went for it so far
 };
 
 // What an observer can be told (event.h). The numbers are part of the layout.

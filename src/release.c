@@ -200,6 +200,14 @@ static uint32_t take_useless(uint64_t wanted) {
     return 0;
 }
 
+// How much of what went counts as used from now on: a share, and all of it once enough went before. So
+// a program that takes and frees large blocks for long comes to keep what it needs. pre: the lock.
+static uint64_t given_in_vain(uint64_t released) {
+    bool enough = pool()->growth_units > pool()->most_touched / GROWTH_ENOUGH;
+    pool()->growth_units += released;
+    return enough ? released : released / GROWTH_REGRET;
+}
+
 void release_for_growth(void) {
     uint64_t released = 0;
     uint32_t count = 1;
@@ -215,9 +223,8 @@ void release_for_growth(void) {
         released += count;
         piece_back(piece);
     }
-    // What did not go is in use or dirty now, and need not be looked for again. Of what did go a share
-    // is added, too: a program that takes and frees large blocks for long comes to keep what it needs.
-    pool()->most_touched += wanted - min_size(released, wanted) + released / GROWTH_REGRET;
+    // What did not go is in use or dirty now, and need not be looked for again.
+    pool()->most_touched += wanted - min_size(released, wanted) + given_in_vain(released);
     (void)account(released);
 }
 
