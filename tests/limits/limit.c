@@ -135,6 +135,12 @@ static size_t mixed_small_one(uint64_t *state) {
     return test_random(state) % 1000 + 16;
 }
 
+// No part of a unit is lost, however large units are.
+static size_t whole_units(uint64_t *state) {
+    size_t least = max_size(65536 / UNIT_SIZE, 1);
+    return (least + test_random(state) % (least + least / 2)) * UNIT_SIZE;
+}
+
 // What it has in its bins then is a block of each of many spans.
 static void *free_and_sleep(void *argument) {
     uint64_t state = test_seed();
@@ -158,7 +164,7 @@ static void sleepers(void) {
     REQUIRE(pthread_create(&thread, NULL, free_and_sleep, NULL) == 0, "a thread can be made");
     pthread_barrier_wait(&turns);
     size_t bytes = 0;
-    size_t count = take_all(large_one, &state, &bytes);
+    size_t count = take_all(whole_units, &state, &bytes);
     REQUIRE(UNDER_TSAN || bytes > LIMIT / 8 * 7,
             "only %zu bytes fit into %zu while another thread sleeps", bytes, LIMIT);
     require_within(LIMIT);
