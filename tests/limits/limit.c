@@ -165,7 +165,7 @@ static void sleepers(void) {
     pthread_barrier_wait(&turns);
     size_t bytes = 0;
     size_t count = take_all(whole_units, &state, &bytes);
-    REQUIRE(UNDER_TSAN || bytes > LIMIT / 8 * 7,
+    REQUIRE(UNDER_TSAN || bytes > LIMIT / 12 * 11,
             "only %zu bytes fit into %zu while another thread sleeps", bytes, LIMIT);
     require_within(LIMIT);
     free_blocks(count, 1);
