@@ -1,7 +1,7 @@
 // Lanes: where spans with free blocks are found. The threads share LANES lanes out among them, and
 // each looks in its own first, so that threads on different cores seldom meet at a lock and what
 // one of them has used comes back to it, out of its own cache. No lane owns anything: a span that one
-// lacks it takes from another's list before a new one is made.
+// lacks it takes from another's list, unless it has a loose run for a new one (span_acquire).
 //
 // A span belongs to the lane of the thread that held it last, also while it is full or held.
 //

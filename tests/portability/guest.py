@@ -16,8 +16,8 @@ SECONDS = 2400
 # Rounds: an emulated processor is slow, its forks above all.
 FEWER = {"100000": "5000", "10000": "500", "5000": "1000", "2000": "200", "1000": "100", "200": "20",
          "150": "15", "70": "10"}
-# Tests that compare resident memory know of none that nobody asked for; a kernel that gives huge pages to
-# everybody adds one of 2 MiB to a heap of 3 MiB, whichever malloc made it.
+# Tests that compare resident memory know of no huge pages that nobody asked for. A kernel that gives
+# them to everybody sometimes adds one of 2 MiB to a heap of 3 MiB.
 HUGE_PAGES = "madvise"
 QEMU = ["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "6G",
         "-nographic", "-no-reboot", "-nic", "none"]

@@ -21,7 +21,7 @@ static int begin(void **state) {
     return 0;
 }
 
-// Is a clean zeroed block of that size there They stay, so that the next is clean too.
+// Is a clean zeroed block of that size there? They stay, so that the next is clean too.
 static bool is_put_there(size_t size) {
     void *block = large_new(size, BLOCK_ALIGN, true, NULL);
     assert_non_null(block);
