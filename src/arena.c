@@ -93,6 +93,16 @@ static uint32_t choose_start(uint32_t head, uint32_t units, size_t alignment) {
     return back ? head + behind : head;
 }
 
+// Makes a run that ends at the top longer, with units that have never been used. The runs tile the
+// arena after each of these stores: a fork may come at any time.
+static void lengthen_at_top(uint32_t head, enum run_kind kind, uint32_t units) {
+    uint32_t top = top_load();
+    run_store(top, RUN_BUSY, head + units - top);
+    top_store(head + units);
+    run_store(head, kind, units);
+    run_store(top, RUN_NONE, 0);
+}
+
 static uint32_t fresh(uint32_t units) {
     uint32_t top = top_load();
     run_at(top)->dirty = 0;
@@ -120,8 +130,7 @@ static uint32_t take_from_top(uint32_t units) {
         return fresh(units);
     }
     pool_remove(head);
-    top_store(top + missing);
-    run_store(head, RUN_FREE, units);
+    lengthen_at_top(head, RUN_FREE, units);
     return head;
 }
 
@@ -360,11 +369,7 @@ static bool extend_locked(uint32_t head, uint32_t units) {
         if (!allowance_take((size_t)more << UNIT_SHIFT)) {
             return false;
         }
-        // The runs tile the arena after each of these: a fork may come at any time.
-        run_store(next, RUN_BUSY, more);
-        top_store(next + more);
-        run_store(head, RUN_LARGE, units);
-        run_store(next, RUN_NONE, 0);
+        lengthen_at_top(head, RUN_LARGE, units);
         return true;
     }
     uint64_t shape = run_load(next);
@@ -446,10 +451,8 @@ void arena_after_fork(void) {
     atomic_store(&live()->pool.lock, 0);
     pool_reset();
     loose_reset();
+    grow_after_fork();
     uint32_t top = top_load();
-    if (live()->limit < top) {
-        live()->limit = top; // cut off in grow.c between the step over a hole and the new limit
-    }
     for (uint32_t head = 1; head < top;) {
         uint32_t length = reclaim_row(head, top);
         enum run_kind kind = RUN_FREE;

@@ -101,6 +101,12 @@ static void set_limit(uint64_t units) {
     atomic_store_explicit(&live()->reach, units * (UNIT_SIZE / BLOCK_ALIGN), memory_order_release);
 }
 
+// The step over a hole comes before the limit behind it, and the limit before what is seen of it.
+void grow_after_fork(void) {
+    uint64_t top = atomic_load(&live()->top);
+    set_limit(live()->limit > top ? live()->limit : top);
+}
+
 // What is left of the top joins the pool, the units up to `start` become foreign, and the top
 // begins anew there. Records of the units up to start are open.
 static void step_over(uint64_t start) {

@@ -13,4 +13,7 @@ bool grow_init(void);
 // pre: the pool's lock is held. The top may have moved over a foreign run.
 bool grow_arena(uint32_t units);
 
+// In the child of a fork: the limit and the reach are what the top and each other say.
+void grow_after_fork(void);
+
 #endif

@@ -116,9 +116,10 @@ static struct heap *record_make(uint32_t tid) {
     heap->tid = tid;
     os_lock(&root.live.heap_lock);
     heap->next = root.live.heaps;
-    root.live.heaps = heap;
     heap->lane = root.live.heap_count % LANES;
+    // The count first: readers take it for the most there can be.
     __atomic_store_n(&root.live.heap_count, root.live.heap_count + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&root.live.heaps, heap, __ATOMIC_RELEASE);
     root.live.threads++;
     os_unlock(&root.live.heap_lock);
     return heap;
@@ -222,7 +223,9 @@ void heap_after_fork(struct heap *forker) {
     atomic_store(&process, os_process_id());
     root.live.heaps_free = NULL;
     root.live.threads = 0;
+    root.live.heap_count = 0;
     for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
+        root.live.heap_count++;
         idle_after_fork(heap);
         memset(heap->held, 0, sizeof(heap->held));
         if (heap->state == HEAP_LIVE && (heap == forker || forker == NULL)) {

@@ -313,8 +313,8 @@ struct lucid_region *region_new(const char *name) {
         region->self = (uintptr_t)region;
         os_lock(&table()->lock);
         region->next = table()->first;
-        table()->first = region;
-        table()->count++;
+        table()->count++; // first: readers take it for the most there can be
+        __atomic_store_n(&table()->first, region, __ATOMIC_RELEASE);
         os_unlock(&table()->lock);
     }
     region_name(region, name);
@@ -404,7 +404,9 @@ void region_after_fork(void) {
     atomic_store(&table()->lock, 0);
     table()->free = table()->free_last = NULL;
     table()->free_count = 0;
+    table()->count = 0;
     for (struct lucid_region *region = table()->first; region != NULL; region = region->next) {
+        table()->count++;
         atomic_store(&region->lock, 0);
         region->runs = 0;
         memset(region->current, 0, sizeof(region->current));

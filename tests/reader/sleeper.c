@@ -7,13 +7,11 @@
 #include "bin.h"
 #include "helper.h"
 #include "idle.h"
-#include "testing.h"
+#include "singlestep.h"
 
 #include <lucid.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
-#include <ucontext.h>
 
 #define BLOCKS 200u // of each size; each fourth stays in use, so that no span ends
 
@@ -58,33 +56,22 @@ static void wait_for_end(void) {
     _exit(0);
 }
 
-// ---- the processor's single steps -----------------------------------------------------------------
+static unsigned long steps_left;
 
-static volatile unsigned long steps_left;
-
-static void on_trap(int number, siginfo_t *info, void *context) {
-    (void)number, (void)info, (void)context;
-#if defined(__x86_64__)
-    greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
-    const greg_t trap = 0x100;
-    if (steps_left == 0) {
-        *flags &= ~trap;
-    } else if (--steps_left > 0) {
-        *flags |= trap;
-    } else {
+static void count_down(void) {
+    if (--steps_left == 0) {
         wait_for_end();
     }
-#endif
 }
 
 static void look(unsigned long steps) {
     bool taken = false;
     steps_left = steps;
     if (steps > 0) {
-        (void)raise(SIGTRAP);
+        singlestep_begin(count_down);
     }
     (void)idle_look(0, &taken);
-    steps_left = 0;
+    singlestep_end();
 }
 
 // A step is taken only once its time has come: what is stopped in the middle of is the one that counts.
@@ -99,8 +86,7 @@ static void look_until(unsigned stage, unsigned long steps) {
 
 int main(int argc, char **argv) {
     pthread_t thread;
-    const struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
-    REQUIRE(argc >= 2 && sigaction(SIGTRAP, &action, NULL) == 0, "a stage");
+    REQUIRE(argc >= 2, "a stage");
     helper_pause(); // this program does its work
     REQUIRE(pthread_create(&thread, NULL, sleep_with_full_bins, NULL) == 0, "a thread");
     while (sleeper == NULL) {

@@ -9,14 +9,13 @@
 #include "init.h"
 #include "invariants.h"
 #include "root.h"
+#include "singlestep.h"
 #include "span.h"
 #include "testing.h"
 #include "unit.h"
 
 #include <lucid.h>
-#include <signal.h>
 #include <time.h>
-#include <ucontext.h>
 
 #define BLOCKS 100u // of each size; each fourth stays in use, so that no span ends
 #define BATCH 64u   // blocks on their way to a span: the child of a fork loses them
@@ -97,49 +96,27 @@ static void fork_child(void) {
     children++;
 }
 
-// Unused where the processor's steps are not known.
-__attribute__((unused)) static void look_here(void) {
+static void look_here(void) {
     look_from_outside();
     fork_child();
 }
 
-// ---- the processor's single steps ---------------------------------------------------------------
-
-static volatile bool tracing;
-
-static void on_trap(int number, siginfo_t *info, void *context) {
-    (void)number, (void)info, (void)context;
-#if defined(__x86_64__)
-    greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
-    const greg_t trap = 0x100;
-    if (tracing) {
-        *flags |= trap;
-        look_here();
-    } else {
-        *flags &= ~trap;
-    }
-#endif
-}
-
 static void traced_look(void) {
     bool taken = false;
-    tracing = true;
-    (void)raise(SIGTRAP);
+    singlestep_begin(look_here);
     (void)idle_look(0, &taken);
-    tracing = false;
+    singlestep_end();
 }
 
 static void traced_return(void) {
-    tracing = true;
-    (void)raise(SIGTRAP);
+    singlestep_begin(look_here);
     idle_end(heap_self);
-    tracing = false;
+    singlestep_end();
 }
 
 static int begin(void **state) {
     (void)state;
-    const struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
-    if (!init_ready() || sigaction(SIGTRAP, &action, NULL) != 0) {
+    if (!init_ready()) {
         return -1;
     }
     helper_pause(); // this test does its work
