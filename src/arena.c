@@ -93,14 +93,19 @@ static uint32_t choose_start(uint32_t head, uint32_t units, size_t alignment) {
     return back ? head + behind : head;
 }
 
-// Makes a run that ends at the top longer, with units that have never been used. The runs tile the
-// arena after each of these stores: a fork may come at any time.
-static void lengthen_at_top(uint32_t head, enum run_kind kind, uint32_t units) {
+// Units at the top become a run. Its shape is there before the top moves over it, and in append_busy it
+// goes last: the runs tile the arena after each store, because a fork may come at any time.
+static uint32_t top_to_busy(uint32_t units) {
     uint32_t top = top_load();
-    run_store(top, RUN_BUSY, head + units - top);
-    top_store(head + units);
-    run_store(head, kind, units);
-    run_store(top, RUN_NONE, 0);
+    run_store(top, RUN_BUSY, units);
+    top_store(top + units);
+    return top;
+}
+
+// The busy run becomes the end of the one in front of it.
+static void append_busy(uint32_t head, enum run_kind kind, uint32_t busy) {
+    run_store(head, kind, busy - head + run_length_of(run_load(busy)));
+    run_store(busy, RUN_NONE, 0);
 }
 
 static uint32_t fresh(uint32_t units) {
@@ -130,7 +135,7 @@ static uint32_t take_from_top(uint32_t units) {
         return fresh(units);
     }
     pool_remove(head);
-    lengthen_at_top(head, RUN_FREE, units);
+    append_busy(head, RUN_FREE, top_to_busy(missing));
     return head;
 }
 
@@ -358,52 +363,44 @@ bool arena_free_large(uint32_t head) {
     return true;
 }
 
-static bool extend_locked(uint32_t head, uint32_t units) {
-    uint32_t length = run_length_of(run_load(head));
-    uint32_t more = units - length;
-    uint32_t next = head + length;
+// The free units behind a large run become a busy one. Returns its head; 0: there are not so many.
+static uint32_t take_behind(uint32_t next, uint32_t more) {
     if (next == top_load()) {
         if (live()->limit - next < more && (!grow_arena(more) || next != top_load())) {
-            return false; // no memory, or the arena went on somewhere else
+            return 0; // no memory, or the arena went on somewhere else
         }
-        if (!allowance_take((size_t)more << UNIT_SHIFT)) {
-            return false;
-        }
-        lengthen_at_top(head, RUN_LARGE, units);
-        return true;
+        return allowance_take((size_t)more << UNIT_SHIFT) ? top_to_busy(more) : 0;
     }
     uint64_t shape = run_load(next);
     if (run_kind_of(shape) != RUN_FREE || run_length_of(shape) < more) {
-        return false;
+        return 0;
     }
     pool_remove(next);
     free_to_used(next, more, RUN_BUSY);
-    if (!is_allowed(next, more)) {
-        return false;
-    }
-    run_store(head, RUN_LARGE, units);
-    run_store(next, RUN_NONE, 0);
-    return true;
+    return is_allowed(next, more) ? next : 0;
 }
 
 bool arena_extend(uint32_t head, uint32_t units) {
     uint32_t length = run_length_of(run_load(head));
     lock_take(&live()->pool.lock);
-    bool done = extend_locked(head, units);
-    lock_drop(&live()->pool.lock);
-    for (uint32_t i = length; done && i < units; i++) {
-        root.fixed.units[head + i] = (struct unit){.bin = 0, .back = (uint16_t)i};
+    uint32_t busy = take_behind(head + length, units - length);
+    if (busy != 0) {
+        for (uint32_t i = length; i < units; i++) {
+            root.fixed.units[head + i] = (struct unit){.bin = 0, .back = (uint16_t)i};
+        }
+        append_busy(head, RUN_LARGE, busy);
     }
-    return done;
+    lock_drop(&live()->pool.lock);
+    return busy != 0;
 }
 
 void arena_shrink(uint32_t head, uint32_t units) {
     uint32_t length = run_length_of(run_load(head));
     uint32_t rest = length - units;
-    mark_free_units(head + units, rest, rest);
     lock_take(&live()->pool.lock);
     run_store(head + units, RUN_BUSY, rest);
     run_store(head, RUN_LARGE, units);
+    mark_free_units(head + units, rest, rest);
     arena_join(head + units, rest, rest);
     lock_drop(&live()->pool.lock);
 }

@@ -21,7 +21,7 @@ static void small_free(void *pointer, unsigned class, const char *function) {
     *block_mark(pointer) = free_mark(root.fixed.units);
     if (heap != NULL &&
         (heap->bins[class].top < heap->bins[class].end || bin_make_room(heap, class, function))) {
-        *heap->bins[class].top++ = pointer;
+        bin_push(&heap->bins[class], heap->bins[class].top, pointer);
     } else {
         (void)span_give_all(class, &pointer, 1, function);
     }

@@ -31,8 +31,7 @@ ALWAYS_INLINE bool free_into_bin(void *pointer, bool sized, size_t wanted) {
         return false;
     }
     *block_mark(pointer) = free_mark(units);
-    *top = pointer;
-    bin_step(bin, 1);
+    bin_push(bin, top, pointer);
     return true;
 }
 

@@ -123,7 +123,7 @@ static void erase(struct mapping *entry) {
             hole = i;
         }
     }
-    t->entries[hole] = (struct mapping){.address = 0};
+    put(&t->entries[hole], &(struct mapping){.address = 0});
 }
 
 bool mapping_forget(const void *block, struct mapping *found) {

@@ -30,9 +30,14 @@ bool reader_refresh(struct reader *reader) {
         return false;
     }
     reader->window_count = 0;
-    const struct root_live *live = &reader->live;
+    struct root_live *live = &reader->live;
     if (live->limit == 0 || live->limit > reader->fixed.capacity) {
         return reader_damaged(reader, "limit", live->limit);
+    }
+    // A step over a hole moves the top first, with the pool locked and the records there (grow.c).
+    if (reader_top(reader) > live->limit && live->pool.lock != 0 &&
+        reader_top(reader) <= min_size(live->committed, reader->fixed.capacity)) {
+        live->limit = reader_top(reader);
     }
     if (reader_top(reader) == 0 || reader_top(reader) > live->limit) {
         return reader_damaged(reader, "top", reader_top(reader));

@@ -67,6 +67,11 @@ void span_end(uint32_t head) {
     struct run *span = run_at(head);
     const struct sizeclass *row = &sizeclass_table[span->class];
     span_check(head);
+    bool keeps = span->region == NULL && row->units <= LOOSE_UNITS_MAX;
+    if (span->region != NULL) {
+        run_store(head, RUN_BUSY, row->units); // whose it is, the child of a fork need not ask
+        span->region = NULL;
+    }
     lane_remove_span(head);
     size_t touched = (size_t)atomic_load_explicit(&span->carved, memory_order_relaxed) * row->size;
     uint32_t dirty = (uint32_t)((touched + UNIT_SIZE - 1) >> UNIT_SHIFT);
@@ -76,11 +81,6 @@ void span_end(uint32_t head) {
         os_purge((void *)unit_address(head), row->units * UNIT_SIZE)) {
         dirty = 0; // another class may have these addresses only after the kernel had them
         span->dirty = 0;
-    }
-    bool keeps = span->region == NULL && row->units <= LOOSE_UNITS_MAX;
-    if (span->region != NULL) {
-        run_store(head, RUN_BUSY, row->units); // whose it is, the child of a fork need not ask
-        span->region = NULL;
     }
     // What was dirty when the span was made may still be so beyond what it carved.
     dirty = span->dirty > 0 ? row->units : dirty;

@@ -1,18 +1,21 @@
 // Forks after every instruction that changes the tables: a second thread makes blocks, resizes and
 // frees them one instruction at a time, and wherever it has changed anything, a fork cuts it off. Each
-// child verifies every invariant and goes on.
-//   steps
-#include "grow.h"
+// child verifies every invariant and goes on. With a tool no child goes on, but the tool looks at it:
+// it may read a process, or a core, at any moment.
+//   steps [TOOL [EVERY]]     TOOL check PID, at each EVERYth change
+#include "bin.h"
 #include "helper.h"
 #include "invariants.h"
 #include "root.h"
 #include "singlestep.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <lucid.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define BLOCKS 64u
@@ -31,6 +34,7 @@ static _Atomic bool done;
 static pthread_key_t last_words;
 static unsigned rounds; // of the thread's end
 static unsigned long steps;
+static unsigned long changes;
 static unsigned long children;
 
 // ---- what changes: the thread that is looked at ---------------------------------------------------
@@ -218,9 +222,24 @@ static void check_kept(void) {
     }
 }
 
+// No block in use is in a bin of the thread that is gone, which would be taken for free.
+static void check_bins(void) {
+    for (const struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            const void *block = kept[i].block;
+            unsigned class = kept[i].size <= SMALL_MAX ? sizeclass_of(kept[i].size) : 0;
+            unsigned count = block != NULL && class > 0 ? bin_count_now(heap, class) : 0;
+            for (unsigned slot = 1; slot <= count; slot++) {
+                REQUIRE(bin_block_now(heap, class, slot) != block, "block %u is in a bin", i);
+            }
+        }
+    }
+}
+
 static void child(void) {
     void *blocks[12];
     alarm(20); // a child that hangs is killed, and its status says so
+    check_bins();
     for (unsigned i = 0; i < 12; i++) {
         size_t size = i < 6 ? LARGE << i : 1500 * (size_t)i;
         blocks[i] = lucid_malloc(size);
@@ -239,28 +258,75 @@ static void child(void) {
     _exit(0);
 }
 
-static void fork_here(void) {
+static void require_clean_exit(pid_t pid) {
     int status = 0;
-    pid_t pid = fork();
-    REQUIRE(pid >= 0, "fork %lu", children);
-    if (pid == 0) {
-        child();
-    }
     REQUIRE(waitpid(pid, &status, 0) == pid, "the child is there");
     REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child %lu, step %lu: status %#x",
             children, steps, (unsigned)status);
-    children++;
 }
 
-int main(void) {
+// Runs the tool on the process; what it says goes to `output`. Returns its status.
+static int tool_status(const char *tool, pid_t pid, int output) {
+    char number[20];
+    int status = 0;
+    (void)snprintf(number, sizeof(number), "%d", (int)pid);
+    pid_t checker = fork();
+    if (checker == 0) {
+        (void)dup2(output, STDOUT_FILENO);
+        (void)execl(tool, tool, "check", number, (char *)NULL);
+        _exit(127);
+    }
+    REQUIRE(waitpid(checker, &status, 0) == checker, "the tool is there");
+    return status;
+}
+
+// A child that does nothing has the memory of this moment.
+static void look_from_outside(const char *tool, pid_t pid) {
+    static int silence = -1;
+    if (silence < 0) {
+        silence = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    }
+    REQUIRE(tool_status(tool, pid, silence) == 0 || tool_status(tool, pid, STDERR_FILENO) < 0,
+            "what the tool says of child %lu, step %lu,", children, steps);
+}
+
+static void fork_here(const char *tool) {
+    pid_t pid = fork();
+    REQUIRE(pid >= 0, "fork %lu", children);
+    if (pid == 0 && tool == NULL) {
+        child();
+    }
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); // the tool is not its parent
+        for (;;) {
+            (void)pause();
+        }
+    }
+    if (tool != NULL) {
+        look_from_outside(tool, pid);
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+    } else {
+        require_clean_exit(pid);
+    }
+}
+
+int main(int argc, char **argv) {
     pthread_t thread;
+    const char *tool = argc > 1 ? argv[1] : NULL;
+    unsigned long every = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
+    REQUIRE(every > 0, "a number of changes");
     lucid_free(lucid_malloc(100));
     helper_pause(); // else the tables change without a step
     REQUIRE(pthread_key_create(&last_words, end_in_the_last_round) == 0, "a key");
     REQUIRE(pthread_create(&thread, NULL, work, NULL) == 0, "a thread");
     while (!done) {
         if (wanted) {
-            fork_here();
+            if (changes++ % every == 0) {
+                fork_here(tool);
+                children++;
+            }
             wanted = false;
         }
         (void)sched_yield();
@@ -271,6 +337,7 @@ int main(void) {
         printf("the processor's single steps are not known here\n");
         return SKIPPED;
     }
-    printf("%lu steps, %lu forks: every child went on\n", steps, children);
+    printf("%lu steps, %lu forks: %s\n", steps, children,
+           tool == NULL ? "every child went on" : "every rule held in all of them");
     return 0;
 }

@@ -32,6 +32,11 @@ void findings_add(struct findings *findings, const char *rule, uint64_t address,
 void findings_leave_open(struct findings *findings);
 void findings_free(struct findings *findings);
 
+// Of a lock in a copy: nobody was in the middle of what it guards.
+static inline bool lock_is_free(const _Atomic uint32_t *lock) {
+    return __atomic_load_n((const uint32_t *)(const void *)lock, __ATOMIC_RELAXED) == 0;
+}
+
 // Is a thread that stands still in the middle of making this span, or of giving its units back?
 bool span_in_transit(const struct snapshot *snapshot, const struct reader_run *run);
 

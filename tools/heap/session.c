@@ -24,7 +24,7 @@ static const struct root_place *choose_place(const struct session *session) {
 }
 
 static bool copy_heap(struct session *session, const struct root_place *place) {
-    session->snapshot = memory_take(sizeof(*session->snapshot));
+    session->snapshot = memory_take_aligned(_Alignof(struct snapshot), sizeof(*session->snapshot));
     if (session->cli.freeze && !target_freeze(&session->target)) {
         return false;
     }

@@ -83,10 +83,6 @@ static void count_runs(struct counted *counted, struct snapshot *snapshot) {
     }
 }
 
-static bool still_lock(const _Atomic uint32_t *lock) {
-    return __atomic_load_n((const uint32_t *)(const void *)lock, __ATOMIC_RELAXED) == 0;
-}
-
 // The lists of a class in all lanes. False: somebody is at one of them.
 static bool check_class(struct findings *findings, struct snapshot *snapshot, unsigned class,
                         struct class_list *sums) {
@@ -94,7 +90,7 @@ static bool check_class(struct findings *findings, struct snapshot *snapshot, un
     *sums = (struct class_list){.head = 0};
     for (unsigned lane = 0; lane < LANES; lane++) {
         const struct class_list *list = &snapshot->reader.live.lanes[lane].lists[class];
-        if (still_lock(&list->lock)) {
+        if (lock_is_free(&list->lock)) {
             check_list(findings, snapshot, lane, class);
             sums->count += list->count;
             sums->spans += list->spans;
@@ -132,7 +128,7 @@ static void check_loose(struct findings *findings, const struct snapshot *snapsh
     uint64_t units = 0;
     for (unsigned lane = 0; lane < LANES; lane++) {
         const struct loose *loose = &snapshot->reader.live.lanes[lane].loose;
-        if (!still_lock(&loose->lock)) {
+        if (!lock_is_free(&loose->lock)) {
             return;
         }
         units += loose->units;
@@ -148,7 +144,7 @@ static void check_pool(struct findings *findings, struct snapshot *snapshot) {
     struct counted counted;
     const struct pool *pool = &snapshot->reader.live.pool;
     count_runs(&counted, snapshot);
-    if (!still_lock(&pool->lock) || counted.busy_units != 0) {
+    if (!lock_is_free(&pool->lock) || counted.busy_units != 0) {
         return;
     }
     check_loose(findings, snapshot, &counted);
@@ -211,7 +207,7 @@ static void check_heaps(struct findings *findings, struct snapshot *snapshot) {
                          ull(heap->record.address), ull(cached));
         }
     }
-    if (still_lock(&snapshot->reader.live.heap_lock) && live != snapshot->reader.live.threads) {
+    if (lock_is_free(&snapshot->reader.live.heap_lock) && live != snapshot->reader.live.threads) {
         findings_add(findings, "threads", live, snapshot->reader.live.threads,
                      "%u heaps belong to threads, %u are counted", live,
                      snapshot->reader.live.threads);
@@ -227,7 +223,7 @@ void check_totals(struct findings *findings, struct snapshot *snapshot) {
 void check_mappings(struct findings *findings, struct snapshot *snapshot) {
     const struct mapping_table *table = &snapshot->reader.live.mappings;
     uint64_t bytes = 0;
-    if (!still_lock(&table->lock)) {
+    if (!lock_is_free(&table->lock)) {
         return;
     }
     for (size_t i = 0; i < snapshot->mapping_count; i++) {

@@ -248,7 +248,7 @@ static void add_moved(struct ledger *ledger, struct session *session) {
     for (bool more = reader_first(reader, &run); more; more = reader_next(reader, &run)) {
         ledger->moved += snapshot_moved(snapshot, &run) ? run.end - run.start : 0;
     }
-    struct reader *now = memory_take(sizeof(*now));
+    struct reader *now = memory_take_aligned(_Alignof(struct reader), sizeof(*now));
     unsigned char *window = memory_take(READER_RECORD_MAX);
     if (reader_open(now, &session->target.view, snapshot->place.address, window,
                     READER_RECORD_MAX)) {

@@ -166,7 +166,7 @@ void sample_again(struct sample *sample) {
         return;
     }
     // What was read last stays until there is something newer.
-    session->snapshot = memory_take(sizeof(*session->snapshot));
+    session->snapshot = memory_take_aligned(_Alignof(struct snapshot), sizeof(*session->snapshot));
     session->snapshot->place = last->place;
     target_list_threads(&session->target);
     if (read_again(sample, &ledger)) {

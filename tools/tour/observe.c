@@ -70,7 +70,7 @@ static void bin_of_lucid(struct observation *seen, struct snapshot *snapshot) {
 
 static void observe_lucid(struct observation *seen, struct target *target,
                           const struct root_places *places) {
-    struct snapshot *snapshot = memory_take(sizeof(*snapshot));
+    struct snapshot *snapshot = memory_take_aligned(_Alignof(struct snapshot), sizeof(*snapshot));
     if (snapshot_take(snapshot, target, places, &places->list[0])) {
         seen->has_heap = true;
         rows_of_lucid(seen, snapshot);

@@ -20,6 +20,11 @@ void *memory_take(size_t bytes) {
     return checked(calloc(1, bytes != 0 ? bytes : 1), bytes);
 }
 
+void *memory_take_aligned(size_t alignment, size_t bytes) {
+    void *memory = checked(aligned_alloc(alignment, bytes), bytes);
+    return memset(memory, 0, bytes);
+}
+
 char *memory_text(const char *text) {
     return checked(strdup(text), strlen(text));
 }

@@ -4,7 +4,10 @@
 
 #include <stddef.h>
 
-void *memory_take(size_t bytes);     // zeroed, never NULL
+void *memory_take(size_t bytes); // zeroed, never NULL
+// The same for a type with an alignment of its own; its size is a multiple of that.
+void *memory_take_aligned(size_t alignment, size_t bytes);
+
 char *memory_text(const char *text); // a copy
 
 // Makes room for one more element at the end of a growing array.
