@@ -9,11 +9,12 @@
 #include "root.h"
 #include "singlestep.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <lucid.h>
 #include <pthread.h>
-#include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -29,7 +30,8 @@ struct kept {
 };
 
 static struct kept kept[BLOCKS];
-static _Atomic bool wanted; // a child of this moment
+static sem_t wanted; // a child of this moment, or nothing any more
+static sem_t made;
 static _Atomic bool done;
 static pthread_key_t last_words;
 static unsigned rounds; // of the thread's end
@@ -58,6 +60,12 @@ static uint64_t sum_of_tables(void) {
     return add_words(sum, mappings->entries, mappings->capacity * sizeof(struct mapping));
 }
 
+static void wait_for(sem_t *sign) {
+    while (sem_wait(sign) != 0) {
+        REQUIRE(errno == EINTR, "a semaphore");
+    }
+}
+
 static void look(void) {
     static uint64_t before;
     uint64_t now = sum_of_tables();
@@ -66,10 +74,8 @@ static void look(void) {
         return;
     }
     before = now;
-    wanted = true;
-    while (wanted) {
-        (void)sched_yield();
-    }
+    (void)sem_post(&wanted);
+    wait_for(&made);
 }
 
 static void keep(unsigned i, void *block, size_t size) {
@@ -210,6 +216,7 @@ static void end_in_the_last_round(void *unused) {
     }
     singlestep_end();
     done = true;
+    (void)sem_post(&wanted);
 }
 
 // ---- the children -----------------------------------------------------------------------------------
@@ -317,19 +324,17 @@ int main(int argc, char **argv) {
     const char *tool = argc > 1 ? argv[1] : NULL;
     unsigned long every = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
     REQUIRE(every > 0, "a number of changes");
+    REQUIRE(sem_init(&wanted, 0, 0) == 0 && sem_init(&made, 0, 0) == 0, "semaphores");
     lucid_free(lucid_malloc(100));
     helper_pause(); // else the tables change without a step
     REQUIRE(pthread_key_create(&last_words, end_in_the_last_round) == 0, "a key");
     REQUIRE(pthread_create(&thread, NULL, work, NULL) == 0, "a thread");
-    while (!done) {
-        if (wanted) {
-            if (changes++ % every == 0) {
-                fork_here(tool);
-                children++;
-            }
-            wanted = false;
+    for (wait_for(&wanted); !done; wait_for(&wanted)) {
+        if (changes++ % every == 0) {
+            fork_here(tool);
+            children++;
         }
-        (void)sched_yield();
+        (void)sem_post(&made);
     }
     (void)pthread_join(thread, NULL);
     invariants_check(false);
