@@ -127,25 +127,27 @@ class Top(AccountCase):
         subject = self.many()
         terminal = self.top(subject)
 
-        def resident():
-            return float(re.search(r"sum +([\d.]+)M", terminal.wait(r"sum +[\d.]+M"))[1])
+        def live():  # what is resident may go down meanwhile: the start's memory goes back
+            pattern = r"live blocks +([\d.]+)M"
+            return float(re.search(pattern, terminal.wait(pattern))[1])
 
         def grow():
+            before = self.rollup(subject.pid)
             subject.process.stdin.write("more\n")
             subject.process.stdin.flush()
+            self.wait_until(lambda: self.rollup(subject.pid) > before + (20 << 20), "the memory")
 
-        first = resident()
+        first = live()
         grow()
-        self.wait_until(lambda: resident() > first + 28, "what was allocated")
+        self.wait_until(lambda: live() > first + 29, "what was allocated")
         terminal.keys("p")
         terminal.wait(r"\(paused\)")
-        second = resident()
+        second = live()
         grow()
-        self.wait_until(lambda: self.rollup(subject.pid) > (second + 28) * (1 << 20), "the memory")
         time.sleep(0.5)
-        self.assertEqual(resident(), second)
+        self.assertEqual(live(), second)
         terminal.keys("r")
-        self.wait_until(lambda: resident() > second + 28, "what was allocated")
+        self.wait_until(lambda: live() > second + 29, "what was allocated")
         terminal.keys("p", "+")
         terminal.wait(r"every 0.4 s", without="paused")
         terminal.keys("-", "-", "-")
