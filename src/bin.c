@@ -30,8 +30,8 @@ static void set_array(struct heap *heap, unsigned class, void **slots, unsigned 
     slots[0] = NULL;
     heap->slots[class] = slots;
     heap->capacity[class] = (uint16_t)capacity;
-    atomic_signal_fence(
-        memory_order_release); // else bin_count_now took the old array for a full one
+    // Array before top: an old top is outside a new array, which bin_count_now sees.
+    atomic_signal_fence(memory_order_release);
     heap->bins[class].top = slots + 1 + count;
     heap->bins[class].end = slots + 1 + capacity;
 }
@@ -158,7 +158,7 @@ static void *refill(struct heap *heap, unsigned class) {
         return NULL;
     }
     event_raise(EVENT_REFILL, heap->slots[class], taken * sizeclass_size(class), class, taken);
-    atomic_signal_fence(memory_order_release);          // as in bin_push
+    atomic_signal_fence(memory_order_release);          // slots before top, as in bin_push
     heap->bins[class].top = heap->slots[class] + taken; // one of them is the caller's
     return heap->slots[class][taken];
 }
