@@ -266,7 +266,7 @@ void bin_forget_all(struct heap *heap) {
         void **slots = heap->slots[class];
         if (slots == NULL) {
             heap->capacity[class] = 0;
-            heap->bins[class] = root.live.nobody[0];
+            heap->bins[class] = root.fixed.nobody[0];
             continue;
         }
         unsigned first = heap->flush_class == class ? heap->flush_count : 0;

@@ -17,8 +17,6 @@ static void child(void) {
     }
 }
 
-static struct fork_page plain; // where there can be no page that is wiped
-
 static struct fork_page *make_page(void) {
     size_t size = root.fixed.page_size;
     struct fork_page *page = os_map_fenced(size);

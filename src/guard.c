@@ -87,7 +87,7 @@ static void add_place(struct text *line, const struct guard_slot *slot, uintptr_
 }
 
 // In the signal handler.
-static bool report_access(const struct os_access *access) {
+static COLD bool report_access(const struct os_access *access) {
     static const char *const names[] = {
         [OS_ACCESS_UNKNOWN] = "access", [OS_ACCESS_READ] = "read", [OS_ACCESS_WRITE] = "write"};
     if (!guard_holds((void *)access->address)) {
@@ -182,7 +182,7 @@ static uintptr_t damaged_margin(const struct guard_slot *slot) {
     return 0;
 }
 
-static void *block_new(size_t size) {
+static COLD void *block_new(size_t size) {
     static _Atomic uint32_t handler;
     if (atomic_exchange(&handler, 1) == 0) {
         (void)os_on_access_fault(report_access); // without it a fault ends the program unexplained
@@ -206,7 +206,7 @@ static void *block_new(size_t size) {
     return (void *)slot->address;
 }
 
-COLD void *guard_sample(struct heap *heap, size_t size) {
+NOINLINE void *guard_sample(struct heap *heap, size_t size) {
     uint64_t rate = root.live.options.value[OPTION_GUARD];
     if (rate == 0) {
         heap->guard_next = UINT64_MAX;
@@ -220,7 +220,7 @@ COLD void *guard_sample(struct heap *heap, size_t size) {
     return first || size > root.fixed.page_size ? NULL : block_new(size);
 }
 
-size_t guard_size(const void *pointer, const char *function) {
+COLD size_t guard_size(const void *pointer, const char *function) {
     const struct guard_slot *slot = slot_near((uintptr_t)pointer);
     bool looks = function[0] == 'r' || function[0] == 'm'; // as in block.c
     if (atomic_load(&slot->state) == SLOT_FREED) {
@@ -232,7 +232,7 @@ size_t guard_size(const void *pointer, const char *function) {
     return slot->size;
 }
 
-void guard_free(void *pointer, const char *function) {
+COLD void guard_free(void *pointer, const char *function) {
     struct guard_slot *slot = slot_near((uintptr_t)pointer);
     uintptr_t damage = damaged_margin(slot);
     if (damage != 0) {

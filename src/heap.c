@@ -2,6 +2,7 @@
 
 #include "bin.h"
 #include "idle.h"
+#include "lane.h"
 #include "meta.h"
 #include "os/os.h"
 #include "root.h"
@@ -59,7 +60,7 @@ static void exit_hook(void *argument) {
 
 static void heap_prepare(struct heap *heap) {
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
-        heap->bins[class] = root.live.nobody[0];
+        heap->bins[class] = root.fixed.nobody[0];
     }
 }
 
@@ -117,6 +118,7 @@ static struct heap *record_make(uint32_t tid) {
     os_lock(&root.live.heap_lock);
     heap->next = root.live.heaps;
     heap->lane = root.live.heap_count % LANES;
+    lane_begin(heap->lane);
     // The count first: readers take it for the most there can be.
     __atomic_store_n(&root.live.heap_count, root.live.heap_count + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&root.live.heaps, heap, __ATOMIC_RELEASE);
@@ -134,7 +136,8 @@ void heap_verify(void) {
 // Takes the next heap behind `after` (NULL: the first) that is not ours and in use: asks its thread,
 // or makes it ours if its thread is gone. Returns it; NULL: there is none.
 // tid 0: nobody can be told to be gone.
-static struct heap *ask_next(struct heap *mine, struct heap *after, uint32_t tid, bool *orphan) {
+static COLD struct heap *ask_next(struct heap *mine, struct heap *after, uint32_t tid,
+                                  bool *orphan) {
     os_lock(&root.live.heap_lock);
     struct heap *heap = after != NULL ? after->next : root.live.heaps;
     while (heap != NULL && (heap == mine || heap->state != HEAP_LIVE)) {
@@ -150,7 +153,7 @@ static struct heap *ask_next(struct heap *mine, struct heap *after, uint32_t tid
     return heap;
 }
 
-void heap_ask_others(struct heap *mine) {
+COLD void heap_ask_others(struct heap *mine) {
     uint32_t tid = atomic_load(&process) == os_process_id() ? os_thread_id() : 0;
     bool orphan = false;
     for (struct heap *heap = ask_next(mine, NULL, tid, &orphan); heap != NULL;

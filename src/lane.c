@@ -117,7 +117,12 @@ void lane_claimed_to_held(uint32_t head) {
     lock_drop(&list->lock);
 }
 
-// ---- counts -------------------------------------------------------------------------------------
+// ---- life and counts -------------------------------------------------------------------------------------
+
+void lane_begin(unsigned lane) {
+    (void)__atomic_fetch_add(&list_in(lane, 0)->spans, 0, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&list_in(lane, CLASS_COUNT - 1)->spans, 0, __ATOMIC_RELAXED);
+}
 
 void lane_add_span(unsigned lane, uint32_t head) {
     struct run *span = run_at(head);

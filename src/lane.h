@@ -25,6 +25,10 @@ bool lane_held_to_listed(uint32_t head, bool last);
 // Takes a span off its list that was claimed while it is on it (spanstate.h). It is held.
 void lane_claimed_to_held(uint32_t head);
 
+// To be called before a lane is used: writes to its pages. Read first, each would fault twice; and a
+// kernel's core leaves out memory that was only read.
+void lane_begin(unsigned lane);
+
 // Counts a span that begins in the lane; one that ends.
 void lane_add_span(unsigned lane, uint32_t head);
 void lane_remove_span(uint32_t head);

@@ -374,6 +374,8 @@ struct root_fixed {
     uint64_t mark; // secret; see free.c
     char library_version[16];
     struct layout_description layout;
+    void *empty_slot;               // always NULL: what lies below the top of the bins of nobody
+    struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
     struct sizeclass classes[CLASS_COUNT];
 };
 
@@ -472,11 +474,10 @@ struct root_live {
     struct event_counts *counts; // NULL: the option `events` is off
     struct hardened *hardened;   // NULL: hardened mode is off
     struct guard *guard;         // NULL: no block was sampled yet
-    void *empty_slot;            // always NULL: what lies below the top of the bins of nobody
     _Atomic uint32_t init_lock;
     uint32_t populate_refused; // the kernel does not put memory behind addresses when asked
+    struct lane *lanes;        // LANES of them
     struct option_values options;
-    struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
 
     // Written whenever units change hands.
     _Atomic uint64_t top __attribute__((aligned(CACHE_LINE))); // first unit no run has used yet
@@ -497,15 +498,14 @@ struct root_live {
     struct region_table regions;
     struct request request;
     struct allowance allowance;
-
-    // Written when a span changes hands. At the end, so that a program with few small classes and
-    // one thread never touches the second page.
-    struct lane lanes[LANES];
 };
 
 struct lucid_root {
-    struct root_fixed fixed __attribute__((aligned(PAGE_SIZE_MAX)));
-    struct root_live live __attribute__((aligned(PAGE_SIZE_MAX)));
+    union {
+        struct root_fixed fixed;
+        char fixed_page[PAGE_SIZE_MAX];
+    };
+    struct root_live live;
 };
 
 _Static_assert(sizeof(struct unit) == 4, "one cache line covers 256 KiB of arena");

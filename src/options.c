@@ -112,7 +112,8 @@ static bool parse_word(const struct option_row *row, const char *text, size_t le
     return false;
 }
 
-bool option_parse(const struct option_row *row, const char *text, size_t length, uint64_t *value) {
+COLD bool option_parse(const struct option_row *row, const char *text, size_t length,
+                       uint64_t *value) {
     if (row->unit == OPTION_BOOL) {
         return parse_bool(text, length, value);
     }
@@ -156,7 +157,7 @@ static void write_scaled(struct text *text, uint64_t value, uint64_t step,
     text_add(text, suffixes[power]);
 }
 
-void option_write(struct text *text, const struct option_row *row, uint64_t value) {
+COLD void option_write(struct text *text, const struct option_row *row, uint64_t value) {
     static const char *const sizes[] = {"", "K", "M", "G", "T"};
     static const char *const times[] = {"ms", "s"};
     switch (row->unit) {
@@ -226,7 +227,7 @@ static const char *nearest_name(const char *text, size_t length) {
     return best;
 }
 
-enum option option_find(const char *name, size_t length) {
+COLD enum option option_find(const char *name, size_t length) {
     unsigned i = 0;
     while (i < OPTION_COUNT && !same_word(name, length, option_table[i].name)) {
         i++;
@@ -349,7 +350,8 @@ static struct words trimmed(const char *start, size_t length) {
     return (struct words){start, length};
 }
 
-static void read_pair(const struct reading *reading, struct words pair) {
+// Most processes are given no option.
+static COLD void read_pair(const struct reading *reading, struct words pair) {
     const char *equals = memchr(pair.start, '=', pair.length);
     size_t length = equals != NULL ? (size_t)(equals - pair.start) : pair.length;
     struct words name = trimmed(pair.start, length);

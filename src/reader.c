@@ -21,12 +21,27 @@ static bool fetch(struct reader *reader, uint64_t address, void *to, size_t leng
 
 // ---- the root -----------------------------------------------------------------------------------
 
+// Lanes that no heap ever had are as they began: all zero. Of each, as much as this reader knows.
+static bool read_lanes(struct reader *reader) {
+    uint64_t first = (uint64_t)(uintptr_t)reader->live.lanes;
+    size_t size = reader->fixed.layout.size_lane;
+    for (unsigned i = 0; i < LANES && i < reader->live.heap_count; i++) {
+        if (!fetch(reader, first + i * size, &reader->lanes[i], sizeof(reader->lanes[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool reader_refresh(struct reader *reader) {
     uint64_t address = reader->root + reader->fixed.layout.offset_live;
     uint16_t size = reader->fixed.layout.size_live;
     size_t length = size < sizeof(reader->live) ? size : sizeof(reader->live);
     memset(&reader->live, 0, sizeof(reader->live));
     if (!fetch(reader, address, &reader->live, length)) {
+        return false;
+    }
+    if (!read_lanes(reader)) {
         return false;
     }
     reader->window_count = 0;

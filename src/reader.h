@@ -27,7 +27,8 @@ struct reader {
     uint64_t root; // its address
     struct root_fixed fixed;
     struct root_live live;
-    unsigned char *window; // the caller's
+    struct lane lanes[LANES]; // copies of the root's
+    unsigned char *window;    // the caller's
     size_t window_size;
     uint64_t window_first; // unit whose record comes first in the window
     uint64_t window_count;

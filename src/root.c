@@ -1,5 +1,9 @@
 #include "root.h"
 
+// Not inside the root, which is in the file: when one page of a file is read the kernel adds those
+// around it, so that a program with one thread would keep all lanes resident.
+static struct lane lanes[LANES];
+
 // The version text can be found in a stripped binary with strings(1).
 struct lucid_root root = {
     .fixed =
@@ -50,17 +54,15 @@ struct lucid_root root = {
                     .heap_fences = offsetof(struct heap, fences),
                     .size_fence = sizeof(struct fence),
                 },
+            .nobody = {[0 ... CLASS_COUNT - 1] = {.top = &root.fixed.empty_slot + 1,
+                                                  .end = &root.fixed.empty_slot + 1}},
         },
-    .live =
-        {
-            .nobody = {[0 ... CLASS_COUNT - 1] = {.top = &root.live.empty_slot + 1,
-                                                  .end = &root.live.empty_slot + 1}},
-        },
+    .live = {.lanes = lanes},
 };
 
 extern struct lucid_root lucid_root __attribute__((alias("root"), visibility("default")));
 
-_Thread_local struct heap *heap_self = (struct heap *)root.live.nobody;
+_Thread_local struct heap *heap_self = (struct heap *)root.fixed.nobody;
 _Thread_local struct heap *heap_hidden;
 
 // splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014) on a

@@ -9,7 +9,7 @@
 // Hidden in the declarations too: the compiler then needs no detour through the symbol table.
 #define HIDDEN __attribute__((visibility("hidden")))
 
-extern struct lucid_root root HIDDEN;
+extern struct lucid_root root HIDDEN __attribute__((aligned(PAGE_SIZE_MAX)));
 
 // The calling thread's heap, never NULL: before the first call and after the thread's exit it is
 // the heap of nobody, of which only the bins exist. They are both empty and full, so that the
@@ -17,7 +17,7 @@ extern struct lucid_root root HIDDEN;
 extern _Thread_local struct heap *heap_self HIDDEN __attribute__((tls_model("initial-exec")));
 
 static inline struct heap *heap_of_nobody(void) {
-    return (struct heap *)root.live.nobody;
+    return (struct heap *)root.fixed.nobody;
 }
 
 // The calling thread's heap while every call is watched: heap_self stays the heap of nobody then,

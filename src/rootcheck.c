@@ -25,7 +25,8 @@ static bool check_root(struct reader *reader) {
         return differs(reader, "size of the root", d->size_live);
     }
     if (d->size_pool != sizeof(struct pool) || d->size_class_list != sizeof(struct class_list) ||
-        d->size_mapping_table != sizeof(struct mapping_table)) {
+        d->size_mapping_table != sizeof(struct mapping_table) ||
+        d->size_lane < sizeof(struct lane)) {
         return differs(reader, "size of a part of the root", d->size_pool);
     }
     if (d->size_fixed < sizeof(reader->fixed)) {

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""Looks whether the code that most processes never run (cmake/cold.ld) is resident in one of them.
+"""Looks whether what most processes never use of the library (cmake/cold.ld) is resident in one: the code
+that lies apart, and more than a few pages of data.
 
 usage: cold.py --library LIB
 
-The process is cat, which shows its own mappings. Exit code 1: it touched that segment, 77: the
-library has no such segment, because another linker than GNU ld made it.
+The process is cat, which shows its own mappings. Exit code 1: it is, 77: the library has no code apart,
+because another linker than GNU ld made it.
 """
 import argparse
 import os
@@ -13,13 +14,16 @@ import subprocess
 import sys
 
 
-def code_segments(smaps, library):
-    """The mappings of the library that can be executed, as (size, resident) in KiB."""
+DATA_PAGES = 4  # relocated constants, both parts of the root, and one in hand
+
+
+def segments_of(smaps, library, code):
+    """The mappings of the library that can be executed, or the others, as (size, resident) in KiB."""
     name = os.path.realpath(library)
     found = []
     for part in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", smaps):
         head, *fields = part.split("\n")
-        if head.endswith(name) and " r-xp " in head:
+        if head.endswith(name) and (" r-xp " in head) == code:
             values = dict(re.findall(r"^(\w+): +(\d+) kB$", "\n".join(fields), re.MULTILINE))
             found.append((int(values["Size"]), int(values["Rss"])))
     return found
@@ -32,12 +36,17 @@ def main():
     library = parser.parse_args().library
     done = subprocess.run(["cat", "/proc/self/smaps"], env={**os.environ, "LD_PRELOAD": library},
                           check=True, capture_output=True, text=True)
-    segments = code_segments(done.stdout, library)
+    data = sum(resident for _, resident in segments_of(done.stdout, library, code=False))
+    if data * 1024 > DATA_PAGES * os.sysconf("SC_PAGE_SIZE"):
+        print(f"{data} KiB of data resident: more than {DATA_PAGES} pages")
+        return 1
+    segments = segments_of(done.stdout, library, code=True)
     if len(segments) < 2:
         print(f"{len(segments)} segment with code: nothing was set apart")
         return 77
     (hot, _), (cold, resident) = segments
-    print(f"{hot} KiB in use by every process, {cold} KiB apart, {resident} KiB of it resident")
+    print(f"{hot} KiB in use by every process, {cold} KiB apart, {resident} KiB of it resident, "
+          f"{data} KiB of data")
     return 1 if resident > 0 else 0
 
 

@@ -25,6 +25,7 @@ struct sizeclass model_classes[CLASS_COUNT];
 #define BLOCKS (model_classes[1].blocks)
 
 struct lucid_root root;
+static struct lane lanes[WORLD_LANES];
 
 static struct world {
     struct unit units[WORLD_UNITS];
@@ -42,7 +43,7 @@ const struct memory *world_memory(void) {
     static struct memory memory[WORLD_LANES + 4] = {{&world, sizeof(world)}, {runs, sizeof(runs)}};
     for (unsigned lane = 0; lane < WORLD_LANES; lane++) {
         memory[2 + lane] =
-            (struct memory){&root.live.lanes[lane].lists[1], sizeof(struct class_list) * CLASSES};
+            (struct memory){&lanes[lane].lists[1], sizeof(struct class_list) * CLASSES};
     }
     memory[2 + WORLD_LANES] = orders_matter ? orders_memory() : memory[3 + WORLD_LANES];
     return memory;
@@ -54,6 +55,8 @@ void world_look_at_orders(void) {
 
 void world_reset(unsigned blocks) {
     memset(&root, 0, sizeof(root));
+    memset(lanes, 0, sizeof(lanes));
+    root.live.lanes = lanes;
     memset(&world, 0, sizeof(world));
     memset(runs, 0, sizeof(runs));
     orders_reset();

@@ -20,7 +20,7 @@ static uint32_t next_of(struct snapshot *snapshot, uint32_t head) {
 // Walks the list of one class in one lane.
 static void check_list(struct findings *findings, struct snapshot *snapshot, unsigned lane,
                        unsigned class) {
-    const struct class_list *list = &snapshot->reader.live.lanes[lane].lists[class];
+    const struct class_list *list = &snapshot->reader.lanes[lane].lists[class];
     uint32_t size = snapshot->reader.fixed.classes[class].size;
     uint64_t top = reader_top(&snapshot->reader);
     uint32_t head = list->head;
@@ -89,7 +89,7 @@ static bool check_class(struct findings *findings, struct snapshot *snapshot, un
     bool still = true;
     *sums = (struct class_list){.head = 0};
     for (unsigned lane = 0; lane < LANES; lane++) {
-        const struct class_list *list = &snapshot->reader.live.lanes[lane].lists[class];
+        const struct class_list *list = &snapshot->reader.lanes[lane].lists[class];
         if (lock_is_free(&list->lock)) {
             check_list(findings, snapshot, lane, class);
             sums->count += list->count;
@@ -127,7 +127,7 @@ static void check_loose(struct findings *findings, const struct snapshot *snapsh
                         const struct counted *counted) {
     uint64_t units = 0;
     for (unsigned lane = 0; lane < LANES; lane++) {
-        const struct loose *loose = &snapshot->reader.live.lanes[lane].loose;
+        const struct loose *loose = &snapshot->reader.lanes[lane].loose;
         if (!lock_is_free(&loose->lock)) {
             return;
         }

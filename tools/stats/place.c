@@ -39,6 +39,7 @@ static void add_tables(struct search *search, const struct snapshot *snapshot) {
     const struct mapping_table *table = &reader->live.mappings;
     struct hardened hardened;
     add(search, snapshot->place.address, (uint64_t)layout->offset_live + layout->size_live, true);
+    add(search, (uint64_t)(uintptr_t)reader->live.lanes, (uint64_t)LANES * layout->size_lane, true);
     add(search, (uint64_t)(uintptr_t)reader->fixed.units,
         reader->live.committed * layout->size_unit, true);
     add(search, (uint64_t)(uintptr_t)reader->fixed.runs, reader->live.committed * layout->size_run,
