@@ -83,7 +83,7 @@
 #define GROWTH_MIN ((size_t)256 << 10)
 #define GROWTH_SHARE 16u
 #define GROWTH_REGRET 8u                    // one in so many of what went may stay the next time
-#define GROWTH_ENOUGH 4u                    // all of it, once one in so many of the most went
+#define GROWTH_ENOUGH 4u                    // none goes once one in so many of all went before
 #define GROWTH_PIECE_MIN ((size_t)64 << 10) // less is not worth a system call
 
 // Giving back (purge.h): how much free memory makes it worth while, and how long it must be free.

@@ -156,6 +156,9 @@ uint64_t release_dirty(uint64_t keep, uint32_t age) {
 static uint64_t dirty_in_vain(void) {
     uint64_t clean = pool()->free_units - pool()->dirty_units;
     uint64_t touched = atomic_load_explicit(&root.live.top, memory_order_relaxed) - clean;
+    if (pool()->growth_units > touched / GROWTH_ENOUGH) {
+        return 0; // large blocks come and go for long: what goes for one is what the next one takes
+    }
     uint64_t stays = touched / GROWTH_SHARE;
     uint64_t most = pool()->dirty_units > stays ? pool()->dirty_units - stays : 0;
     uint64_t excess = touched > pool()->most_touched ? touched - pool()->most_touched : 0;
@@ -200,14 +203,6 @@ static uint32_t take_useless(uint64_t wanted) {
     return 0;
 }
 
-// How much of what went counts as used from now on: a share, and all of it once enough went before. So
-// a program that takes and frees large blocks for long comes to keep what it needs. pre: the lock.
-static uint64_t given_in_vain(uint64_t released) {
-    bool enough = pool()->growth_units > pool()->most_touched / GROWTH_ENOUGH;
-    pool()->growth_units += released;
-    return enough ? released : released / GROWTH_REGRET;
-}
-
 void release_for_growth(void) {
     uint64_t released = 0;
     uint32_t count = 1;
@@ -223,8 +218,10 @@ void release_for_growth(void) {
         released += count;
         piece_back(piece);
     }
-    // What did not go is in use or dirty now, and need not be looked for again.
-    pool()->most_touched += wanted - min_size(released, wanted) + given_in_vain(released);
+    // What did not go is in use or dirty now, and need not be looked for again. Of what went a share
+    // counts as used, too.
+    pool()->most_touched += wanted - min_size(released, wanted) + released / GROWTH_REGRET;
+    pool()->growth_units += released;
     (void)account(released);
 }
 

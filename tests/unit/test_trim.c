@@ -263,26 +263,43 @@ static void growth(void **state) {
     invariants_check(false);
 }
 
-// Of what goes for a block a share counts as used, or all once a quarter of the heap went before.
+// A dirty hole of two parts in a heap that never had more than what is in use. Returns its head.
+static uint32_t hole_in_full_heap(void) {
+    (void)release_dirty(0, 0);
+    uint32_t hole = take_apart(2 * PART);
+    root.live.pool.most_touched = atomic_load(&root.live.top) - root.live.pool.free_units;
+    root.live.pool.growth_units = 0;
+    assert_true(arena_free_large(hole));
+    return hole;
+}
+
+// Of what goes for a block a share counts as used.
+static void growth_counts(void **state) {
+    (void)state;
+    uint32_t hole = hole_in_full_heap();
+    uint64_t used = root.live.pool.most_touched;
+    use_large(2 * PART + 1);
+    uint64_t went = root.live.pool.growth_units;
+    assert_true(went > GROWTH_REGRET && went <= 2 * PART);
+    // Huge pages go whole: up to one more than was wanted.
+    bool huge = huge_covers_part(unit_address(hole), unit_address(hole + 2 * PART));
+    uint64_t more = huge ? HUGE_PAGE_SIZE / UNIT_SIZE - 1 : 0;
+    uint64_t least = used + 2 * PART + 1 - went + went / GROWTH_REGRET;
+    assert_in_range(root.live.pool.most_touched, least, least + more);
+    (void)release_all();
+    invariants_check(false);
+}
+
+// Nothing goes for a block once a share of the heap went before.
 static void growth_comes_to_an_end(void **state) {
     (void)state;
-    for (unsigned i = 0; i < 2; i++) {
-        (void)release_dirty(0, 0);
-        uint32_t hole = take_apart(2 * PART);
-        uint64_t used = atomic_load(&root.live.top) - root.live.pool.free_units;
-        assert_true(arena_free_large(hole));
-        root.live.pool.most_touched = used;
-        root.live.pool.growth_units = i * used;
-        use_large(2 * PART + 1);
-        uint64_t went = root.live.pool.growth_units - i * used;
-        uint64_t counts = i == 0 ? went / GROWTH_REGRET : went;
-        assert_true(went > GROWTH_REGRET && went <= 2 * PART);
-        // Huge pages go whole: up to one more than was wanted.
-        bool huge = huge_covers_part(unit_address(hole), unit_address(hole + 2 * PART));
-        uint64_t more = huge ? HUGE_PAGE_SIZE / UNIT_SIZE - 1 : 0;
-        uint64_t least = used + 2 * PART + 1 - went + counts;
-        assert_in_range(root.live.pool.most_touched, least, least + more);
-    }
+    (void)hole_in_full_heap();
+    uint64_t used = root.live.pool.most_touched;
+    uint64_t went = (used + 4 * PART + 1) / GROWTH_ENOUGH + 1;
+    root.live.pool.growth_units = went;
+    use_large(2 * PART + 1);
+    assert_int_equal(root.live.pool.growth_units, went);
+    assert_int_equal(root.live.pool.most_touched, used);
     (void)release_all();
     invariants_check(false);
 }
@@ -294,6 +311,7 @@ int main(void) {
         cmocka_unit_test(aged_pages),
         cmocka_unit_test(free_runs),
         cmocka_unit_test(growth),
+        cmocka_unit_test(growth_counts),
         cmocka_unit_test(growth_comes_to_an_end),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
