@@ -117,7 +117,7 @@ void lane_claimed_to_held(uint32_t head) {
     lock_drop(&list->lock);
 }
 
-// ---- life and counts -------------------------------------------------------------------------------------
+// ---- life and counts ----------------------------------------------------------------------------
 
 void lane_begin(unsigned lane) {
     (void)__atomic_fetch_add(&list_in(lane, 0)->spans, 0, __ATOMIC_RELAXED);
