@@ -206,6 +206,7 @@ static COLD void *block_new(size_t size) {
     return (void *)slot->address;
 }
 
+// Every thread comes here at least once, so it is not COLD.
 NOINLINE void *guard_sample(struct heap *heap, size_t size) {
     uint64_t rate = root.live.options.value[OPTION_GUARD];
     if (rate == 0) {

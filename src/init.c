@@ -7,6 +7,7 @@
 #include "harden.h"
 #include "heap.h"
 #include "huge.h"
+#include "lane.h"
 #include "nudge.h"
 #include "options.h"
 #include "os/os.h"
@@ -35,6 +36,7 @@ static bool init_locked(void) {
     if (!arena_init()) {
         return false;
     }
+    lane_begin(0); // also counts the spans of regions, which need no thread's heap
     root.fixed.mark = os_random();
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         root.fixed.classes[class] = sizeclass_table[class];

@@ -501,7 +501,7 @@ struct root_live {
 };
 
 struct lucid_root {
-    union {
+    union { // `fixed` has its pages to itself; what is written now and then begins behind them
         struct root_fixed fixed;
         char fixed_page[PAGE_SIZE_MAX];
     };

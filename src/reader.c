@@ -21,11 +21,12 @@ static bool fetch(struct reader *reader, uint64_t address, void *to, size_t leng
 
 // ---- the root -----------------------------------------------------------------------------------
 
-// Lanes that no heap ever had are as they began: all zero. Of each, as much as this reader knows.
+// The first lane is there from the start, the others begin with a heap each; until then they are all
+// zero, and may be missing in a core. Of each, as much as this reader knows.
 static bool read_lanes(struct reader *reader) {
     uint64_t first = (uint64_t)(uintptr_t)reader->live.lanes;
     size_t size = reader->fixed.layout.size_lane;
-    for (unsigned i = 0; i < LANES && i < reader->live.heap_count; i++) {
+    for (unsigned i = 0; i < LANES && (i == 0 || i < reader->live.heap_count); i++) {
         if (!fetch(reader, first + i * size, &reader->lanes[i], sizeof(reader->lanes[i]))) {
             return false;
         }

@@ -27,7 +27,7 @@ struct reader {
     uint64_t root; // its address
     struct root_fixed fixed;
     struct root_live live;
-    struct lane lanes[LANES]; // copies of the root's
+    struct lane lanes[LANES]; // what live.lanes points at
     unsigned char *window;    // the caller's
     size_t window_size;
     uint64_t window_first; // unit whose record comes first in the window
@@ -96,7 +96,7 @@ struct reader_bin {
 bool reader_open(struct reader *reader, const struct view *view, uint64_t root, void *window,
                  size_t window_size);
 
-// Reads the changing half of the root again.
+// Reads the changing half of the root again, and the lanes.
 bool reader_refresh(struct reader *reader);
 
 // The run that begins at unit `head`; 1 <= head < top. A RUN_NONE comes back when none does: the

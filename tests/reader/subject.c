@@ -7,6 +7,8 @@
 //                             or with MS = 0 until the standard input ends
 //   subject fork              a demo in a child of fork, whose number it prints
 //   subject heaps             two heaps of its own, one of them with blocks of all kinds
+//   subject lone              one block of a heap of its own, none of malloc
+//   subject giver             a second thread that has freed blocks and taken none
 //   subject idle              allocates nothing by itself
 //   subject damage WHAT       breaks one rule of lucid's heap from inside
 //   subject loop              allocates and frees in one thread for ever, without a word
@@ -284,6 +286,36 @@ static int damage(const char *what) {
     _exit(0);
 }
 
+static int say_ready_without_stdio(void) {
+    if (write(STDOUT_FILENO, "ready\n", 6) == 6) {
+        wait_for_end();
+    }
+    return 0;
+}
+
+static int lone(void) {
+    void *(*new_heap)(const char *) = (void *(*)(const char *))own("lucid_heap_new");
+    void *(*take)(void *, size_t) = (void *(*)(void *, size_t))own("lucid_heap_alloc");
+    (void)keep(take(new_heap("lone"), 100));
+    return say_ready_without_stdio();
+}
+
+static void *free_both(void *blocks) {
+    free(((void **)blocks)[0]); // goes back at once: the thread has no bins yet
+    free(((void **)blocks)[1]);
+    (void)say_ready_without_stdio();
+    return NULL;
+}
+
+static int giver(void) {
+    void *blocks[] = {keep(malloc(100)), keep(malloc(100))};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, free_both, blocks) != 0) {
+        return 1;
+    }
+    return pthread_join(thread, NULL);
+}
+
 static _Noreturn void loop(void) {
     for (unsigned i = 0;; i++) {
         keep(memset(malloc(16 + i % 4000), 1, 16));
@@ -317,11 +349,14 @@ int main(int argc, char **argv) {
     if (strcmp(mode, "loop") == 0) {
         loop();
     }
+    if (strcmp(mode, "lone") == 0) {
+        return lone();
+    }
+    if (strcmp(mode, "giver") == 0) {
+        return giver();
+    }
     if (strcmp(mode, "idle") == 0) {
-        if (write(STDOUT_FILENO, "ready\n", 6) == 6) {
-            wait_for_end();
-        }
-        return 0;
+        return say_ready_without_stdio();
     }
     fprintf(stderr, "subject: unknown mode %s\n", mode);
     return 64;

@@ -393,19 +393,42 @@ class Reader(ReaderCase):
         layout = self.ask("layout", core)
         self.assertEqual(int(layout["break"]["now"]["address"], 16), subject.address("break"))
 
-    def test_core_of_the_kernel(self):
+    def start_to_dump(self, mode):
+        """A subject of which the kernel can write a core, and what makes it do so."""
         with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
             if pattern.read().strip() != "core":
                 self.skipTest("cores do not go into the working directory here")
-        subject = self.start("demo", first=("sh", "-c", "ulimit -c unlimited; exec \"$@\"", "sh"),
+        subject = self.start(mode, first=("sh", "-c", "ulimit -c unlimited; exec \"$@\"", "sh"),
                              cwd=self.folder)
-        os.kill(subject.pid, signal.SIGABRT)
-        subject.process.wait()
-        cores = list(self.folder.glob("core*"))
-        if not cores:
-            self.skipTest("the kernel wrote no core")
-        self.check_demo(subject, cores[0])
-        self.lucid("check", cores[0])
+
+        def dump():
+            os.kill(subject.pid, signal.SIGABRT)
+            subject.process.wait()
+            cores = list(self.folder.glob("core*"))
+            if not cores:
+                self.skipTest("the kernel wrote no core")
+            return cores[0]
+
+        return subject, dump
+
+    def test_core_of_the_kernel(self):
+        subject, dump = self.start_to_dump("demo")
+        core = dump()
+        self.check_demo(subject, core)
+        self.lucid("check", core)
+
+    # A heap of the program's own counts its spans where threads do, though there is none yet.
+    def test_heap_without_a_thread(self):
+        subject, dump = self.start_to_dump("lone")
+        self.assertEqual(self.ask("stats", subject.pid)["threads"], [])
+        self.lucid("check", subject.pid)
+        self.lucid("check", dump())
+
+    # The kernel leaves out of a core what was never written.
+    def test_core_with_a_thread_that_only_frees(self):
+        subject, dump = self.start_to_dump("giver")
+        self.lucid("check", subject.pid)
+        self.lucid("check", dump())
 
     def test_truncated_core(self):
         subject = self.start("demo")
