@@ -9,6 +9,7 @@
 //   subject heaps             two heaps of its own, one of them with blocks of all kinds
 //   subject lone              one block of a heap of its own, none of malloc
 //   subject giver             a second thread that has freed blocks and taken none
+//   subject ends              starts threads that end at once, until its standard input ends
 //   subject idle              allocates nothing by itself
 //   subject damage WHAT       breaks one rule of lucid's heap from inside
 //   subject loop              allocates and frees in one thread for ever, without a word
@@ -316,6 +317,28 @@ static int giver(void) {
     return pthread_join(thread, NULL);
 }
 
+static void *start_brief_ones(void *unused) {
+    while (!stop) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, brief, NULL) == 0) {
+            (void)pthread_join(thread, NULL);
+        }
+    }
+    return unused;
+}
+
+static int ends(void) {
+    pthread_t starters[2];
+    for (unsigned i = 0; i < 2; i++) {
+        if (pthread_create(&starters[i], NULL, start_brief_ones, NULL) != 0) {
+            return 1;
+        }
+    }
+    (void)say_ready_without_stdio();
+    stop = true;
+    return pthread_join(starters[0], NULL) + pthread_join(starters[1], NULL);
+}
+
 static _Noreturn void loop(void) {
     for (unsigned i = 0;; i++) {
         keep(memset(malloc(16 + i % 4000), 1, 16));
@@ -354,6 +377,9 @@ int main(int argc, char **argv) {
     }
     if (strcmp(mode, "giver") == 0) {
         return giver();
+    }
+    if (strcmp(mode, "ends") == 0) {
+        return ends();
     }
     if (strcmp(mode, "idle") == 0) {
         return say_ready_without_stdio();

@@ -29,10 +29,14 @@ static bool is_frozen(const struct freezer *freezer, pid_t tid) {
     return false;
 }
 
-// Asks a thread to stop. 1: it will. 0: it has ended. -1: refused.
-static int interrupt_thread(struct freezer *freezer, pid_t tid) {
+// Asks a thread to stop. 1: it will. 0: it has ended, which the kernel calls EPERM while it is listed.
+// -1: refused, see errno.
+static int interrupt_thread(struct freezer *freezer, pid_t pid, pid_t tid) {
     if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
-        return errno == ESRCH ? 0 : -1;
+        int error = errno;
+        bool ended = error == ESRCH || target_thread_ended(pid, tid);
+        errno = error;
+        return ended ? 0 : -1;
     }
     freezer->threads =
         memory_grow(freezer->threads, freezer->count, &freezer->capacity, sizeof(pid_t));
@@ -64,7 +68,7 @@ static int freeze_round(struct target *target) {
     while (fresh >= 0 && (entry = readdir(folder)) != NULL) {
         pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
         if (tid > 0 && !is_frozen(target->freezer, tid)) {
-            int result = interrupt_thread(target->freezer, tid);
+            int result = interrupt_thread(target->freezer, target->pid, tid);
             fresh = result < 0 ? -1 : fresh + result;
         }
     }

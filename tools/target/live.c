@@ -212,6 +212,11 @@ static bool describe_thread(pid_t pid, pid_t tid, struct target_thread *thread) 
     return true;
 }
 
+bool target_thread_ended(pid_t pid, pid_t tid) {
+    struct target_thread thread;
+    return !describe_thread(pid, tid, &thread) || thread.state == 'Z' || thread.state == 'X';
+}
+
 // Where a sleeping thread is; the kernel tells it only to those who may trace it.
 static void read_syscall(pid_t pid, struct target_thread *thread) {
     char name[64];

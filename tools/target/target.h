@@ -79,6 +79,9 @@ void target_thaw(struct target *target);
 // The target's threads with their states; registers where known.
 void target_list_threads(struct target *target);
 
+// Has the thread of a living process ended? It stays listed for a moment after that.
+bool target_thread_ended(pid_t pid, pid_t tid);
+
 // Opens a file that the target has mapped, whichever mount namespace it lives in and whether it
 // still exists or not. `region` tells which. -1: it cannot be opened.
 int target_open_file(const struct target *target, const struct region *region);
