@@ -58,10 +58,10 @@ static inline bool span_needs_claim(uint32_t old, uint32_t new, uint32_t blocks)
     if (old & SPAN_HELD) {
         return false; // its holder will see the new count when it lets go
     }
-    if (span_count(new) == (int32_t)blocks) {
-        return true; // empty: its units go back
+    if (likely(old & SPAN_LISTED)) {
+        return unlikely(span_count(new) == (int32_t)blocks); // empty: its units go back
     }
-    return !(old & SPAN_LISTED) && span_count(new) > 0; // usable again: onto the list
+    return span_count(new) > 0; // usable again: onto the list
 }
 
 // k blocks whose free bits are already set come back. True: the caller now has HELD and must

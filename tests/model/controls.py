@@ -18,14 +18,10 @@ STATE = "spanstate.h"
 
 # name: (file, text as it is, text that breaks it)
 CONTROLS = {
-    "count_added_before_bits": (SPAN, """        old = atomic_fetch_or_explicit(free, batch->mask, memory_order_acq_rel);
-    }
-""", """        (void)span_give(&span->state, batch->count, sizeclass_table[class].blocks, alone);
-        old = atomic_fetch_or_explicit(free, batch->mask, memory_order_acq_rel);
-        (void)atomic_fetch_sub_explicit(&span->state, batch->count << SPAN_COUNT_SHIFT,
-                                        memory_order_acq_rel);
-    }
-"""),
+    "count_added_before_bits": (SPAN, """    uint64_t twice = set_bits(""", """    uint32_t count = (uint32_t)(next - first);
+    (void)span_give(&span->state, count, row->blocks, batch->alone);
+    (void)atomic_fetch_sub_explicit(&span->state, count << SPAN_COUNT_SHIFT, memory_order_acq_rel);
+    uint64_t twice = set_bits("""),
     "claim_apart_from_count": (STATE, """        new |= claim ? SPAN_HELD : 0;
         if (alone) {
             atomic_store_explicit(state, new, memory_order_relaxed);
@@ -91,23 +87,21 @@ CONTROLS = {
     span_unlist(&span->state);
 """, """    span_unlist(&span->state);
 """),
-    "empty_span_not_claimed": (STATE, """    if (span_count(new) == (int32_t)blocks) {
-        return true; // empty: its units go back
-    }
-""", """    (void)blocks;
-"""),
+    "empty_span_not_claimed": (STATE, "return unlikely(span_count(new) == (int32_t)blocks);",
+                               "return (void)blocks, false;"),
     "claimed_although_held": (STATE, """    if (old & SPAN_HELD) {
         return false; // its holder will see the new count when it lets go
     }
 """, ""),
-    "usable_span_not_claimed": (STATE, "return !(old & SPAN_LISTED) && span_count(new) > 0;",
-                                "return false;"),
+    "usable_span_not_claimed": (STATE, "return span_count(new) > 0; // usable",
+                                "return false; // usable"),
     "bits_taken_without_exchange": (SPAN, """        (void)atomic_fetch_and_explicit(word, ~mine, memory_order_acq_rel);
 """, """        atomic_store_explicit(word, seen & ~mine, memory_order_release);
 """),
-    "bits_set_without_exchange": (SPAN, """        old = atomic_fetch_or_explicit(free, batch->mask, memory_order_acq_rel);
-""", """        old = atomic_load_explicit(free, memory_order_acquire);
-        atomic_store_explicit(free, old | batch->mask, memory_order_release);
+    "bits_set_without_exchange": (SPAN, """    return atomic_fetch_or_explicit(word, mask, memory_order_acq_rel) & mask;
+""", """    uint64_t old = atomic_load_explicit(word, memory_order_acquire);
+    atomic_store_explicit(word, old | mask, memory_order_release);
+    return old & mask;
 """),
     "count_subtracted_without_exchange": (STATE, """        (void)atomic_fetch_sub_explicit(state, k << SPAN_COUNT_SHIFT, memory_order_acq_rel);
 """, """        uint32_t old = atomic_load_explicit(state, memory_order_relaxed);
@@ -182,7 +176,7 @@ CONTROLS["claimed_whatever_it_is"] = (STATE, """        if ((old & (SPAN_HELD | 
 # Orders that are too weak; only orders.c notices. Those of a failed exchange, of unlisting, of the
 # holder's subtraction and half of each other one may be weaker: another order always comes along.
 SWAP = "exchange_weak_explicit(state, old, new, "
-GIVE = "fetch_or_explicit(free, batch->mask, "
+GIVE = "fetch_or_explicit(word, mask, "
 TAKE = "fetch_and_explicit(word, ~mine, "
 LOOK = "load_explicit(&span->state, "
 ORDERS = {
