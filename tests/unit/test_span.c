@@ -7,6 +7,7 @@
 #include "init.h"
 #include "release.h"
 #include "root.h"
+#include "spanstate.h"
 #include "testing.h"
 #include "unit.h"
 
@@ -135,9 +136,50 @@ static void no_block_beyond_the_end(void **state) {
     }
 }
 
+// Blocks in a row, upwards or downwards, are given together; the array goes on behind those given.
+static void give_row(uint32_t head, unsigned from, unsigned count, bool down) {
+    enum { MORE = 3, CLASS = 1 };
+    void *blocks[80 + MORE];
+    void *again[80];
+    size_t size = sizeclass_size(CLASS);
+    for (unsigned i = 0; i < count + MORE; i++) {
+        unsigned index = down ? from - i : from + i;
+        blocks[i] = (void *)(unit_address(head) + index * size);
+    }
+    unsigned lowest = down ? from + 1 - count : from;
+    (void)span_give_all(CLASS, blocks, count, "free");
+    for (unsigned i = 0; i < sizeclass_table[CLASS].blocks; i++) {
+        assert_int_equal(span_is_free(run_at(head), i), i >= lowest && i < lowest + count);
+    }
+    assert_int_equal(span_count(run_at(head)->state), count);
+    assert_int_equal(span_take(head, count, again), count);
+}
+
+static void rows_end_where_they_should(void **state) {
+    (void)state;
+    static void *blocks[SPAN_BLOCKS_MAX];
+    unsigned counts[] = {1, 2, 3, 63, 64, 65, 80};
+    uint32_t head = span_of(1, true);
+    unsigned all = sizeclass_table[1].blocks;
+    assert_int_equal(span_take(head, all, blocks), all);
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        for (unsigned from = 256; from < 256 + 64; from++) {
+            give_row(head, from, counts[i], false);
+            give_row(head, from, counts[i], true);
+        }
+        give_row(head, all - counts[i], counts[i], false);
+        give_row(head, counts[i] - 1, counts[i], true);
+    }
+    (void)span_give_all(1, blocks, all, "free");
+    span_release(head);
+    arena_drain();
+    arena_check();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(touched_units_are_dirty),
+        cmocka_unit_test(rows_end_where_they_should),
         cmocka_unit_test(life_before_counts),
         cmocka_unit_test(no_block_beyond_the_end),
     };
