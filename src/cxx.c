@@ -2,6 +2,7 @@
 // of ours. When memory runs out, the throwing forms do what the standard says with the help of
 // the program's own C++ library: call the new handler until it gives up, then throw.
 #include "alloc.h"
+#include "attempt.h"
 #include "export.h"
 #include "free.h"
 #include "panic.h"
@@ -42,14 +43,29 @@ static COLD void *new_slow(size_t size, size_t alignment, bool throws) {
     return NULL;
 }
 
-ALWAYS_INLINE void *new_plain(size_t size, bool throws) {
+ALWAYS_INLINE void *new_plain(size_t size) {
     void *block = alloc_fast(size);
-    return likely(block != NULL) ? block : new_slow(size, BLOCK_ALIGN, throws);
+    return likely(block != NULL) ? block : new_slow(size, BLOCK_ALIGN, true);
 }
 
-static void *new_aligned(size_t size, size_t alignment, bool throws) {
+static void *new_aligned(size_t size, size_t alignment) {
     void *block = alloc_aligned(alignment, size);
-    return likely(block != NULL) ? block : new_slow(size, alignment, throws);
+    return likely(block != NULL) ? block : new_slow(size, alignment, true);
+}
+
+// The new handler may throw.
+static void *nothrow_slow(size_t size, size_t alignment) {
+    return new_slow(size, alignment, false);
+}
+
+ALWAYS_INLINE void *nothrow_plain(size_t size) {
+    void *block = alloc_fast(size);
+    return likely(block != NULL) ? block : attempt(nothrow_slow, size, BLOCK_ALIGN);
+}
+
+static void *nothrow_aligned(size_t size, size_t alignment) {
+    void *block = alloc_aligned(alignment, size);
+    return likely(block != NULL) ? block : attempt(nothrow_slow, size, alignment);
 }
 
 #define OPERATOR EXPORT __attribute__((used))
@@ -82,39 +98,39 @@ OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignmen
                                                   const struct nothrow *tag);
 
 void *_Znwm(size_t size) {
-    return new_plain(size, true);
+    return new_plain(size);
 }
 
 void *_Znam(size_t size) {
-    return new_plain(size, true);
+    return new_plain(size);
 }
 
 void *_ZnwmRKSt9nothrow_t(size_t size, const struct nothrow *tag) {
     (void)tag;
-    return new_plain(size, false);
+    return nothrow_plain(size);
 }
 
 void *_ZnamRKSt9nothrow_t(size_t size, const struct nothrow *tag) {
     (void)tag;
-    return new_plain(size, false);
+    return nothrow_plain(size);
 }
 
 void *_ZnwmSt11align_val_t(size_t size, size_t alignment) {
-    return new_aligned(size, alignment, true);
+    return new_aligned(size, alignment);
 }
 
 void *_ZnamSt11align_val_t(size_t size, size_t alignment) {
-    return new_aligned(size, alignment, true);
+    return new_aligned(size, alignment);
 }
 
 void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag) {
     (void)tag;
-    return new_aligned(size, alignment, false);
+    return nothrow_aligned(size, alignment);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag) {
     (void)tag;
-    return new_aligned(size, alignment, false);
+    return nothrow_aligned(size, alignment);
 }
 
 void _ZdlPv(void *pointer) {
