@@ -160,7 +160,9 @@ static void *refill(struct heap *heap, unsigned class) {
     event_raise(EVENT_REFILL, heap->slots[class], taken * sizeclass_size(class), class, taken);
     atomic_signal_fence(memory_order_release);          // slots before top, as in bin_push
     heap->bins[class].top = heap->slots[class] + taken; // one of them is the caller's
-    return heap->slots[class][taken];
+    void *block = heap->slots[class][taken];
+    purge_after_growth();
+    return block;
 }
 
 void *bin_refill(struct heap *heap, unsigned class) {

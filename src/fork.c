@@ -9,7 +9,9 @@
 #include "helper.h"
 #include "mapping.h"
 #include "meta.h"
+#include "purge.h"
 #include "region.h"
+#include "release.h"
 #include "relief.h"
 #include "span.h"
 
@@ -31,6 +33,9 @@ COLD void fork_rebuild(void) {
         region_after_fork();
         allowance_after_fork(arena_taken_units());
         relief_after_fork();
+        // What is free here is this process's alone once its parent has given that back, so it
+        // goes as if bins had grown by it.
+        purge_note_growth(release_possible() << UNIT_SHIFT);
         atomic_store(&root.live.init_lock, 0);
         atomic_store(&page->known, 1);
     }

@@ -78,10 +78,11 @@ static bool is_worth_staying(void) {
 // `last`: before it leaves, also the share goes that is kept at hand for programs that go on.
 static bool look(uint32_t *wait, bool last) {
     struct giving *g = giving();
-    if (!root.live.options.value[OPTION_PURGE]) {
+    bool asked = atomic_exchange(&g->empty, 0) != 0;
+    bool purges = root.live.options.value[OPTION_PURGE] != 0;
+    if (!purges && !asked) {
         return false; // it is here for a request only
     }
-    bool asked = atomic_exchange(&g->empty, 0) != 0;
     bool taken = asked && idle_take_all(NULL);
     *wait = idle_look(age_asked_for(), &taken);
     atomic_fetch_or(&g->trim, taken);
@@ -95,7 +96,7 @@ static bool look(uint32_t *wait, bool last) {
         (void)trim_all();
     }
     (void)release_dirty(keep, asked ? 0 : g->age);
-    return !was_refused_lately() &&
+    return purges && !was_refused_lately() &&
            (is_worth_staying() || *wait != 0 || atomic_load(&g->trim) != 0);
 }
 

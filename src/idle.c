@@ -7,10 +7,10 @@
 #include "trim.h"
 
 #define STEP_MS (LUCID_STRESS ? 8u : 20u) // between two steps; the clock is good to 4 or 10 ms
-#define WORTH_BLOCKS 16u
-#define HELD_IS_WORTH 4u // blocks: a held span keeps its free pages
+#define WORTH_PAGES 16u
+#define HELD_IS_WORTH 4u // pages: a held span keeps its free ones
 #define BATCH 64u
-#define FAT_BLOCKS 1000u // a thread with so many is waited for while it is active
+#define FAT_PAGES 1000u // threads that have so many together are waited for while they are active
 #define FAT_LOOK_MS 250u
 #define ROUNDS_AT_ONCE 6u // of steps, when all is wanted at once: two do, the clock may be late
 
@@ -126,17 +126,18 @@ READS_RACILY void idle_ask(struct heap *heap) {
     }
 }
 
-// Blocks that would go, and an equivalent for the spans it holds.
+// Pages that would go, if each block keeps those it lies on, and an equivalent for the spans it holds.
 READS_RACILY static uint32_t worth(const struct heap *heap) {
-    uint32_t blocks = 0;
+    uint32_t pages = 0;
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         if (*(void **const volatile *)&heap->slots[class] != NULL) {
             uint32_t top = top_slot(heap, class);
-            blocks += top > 2 && top <= heap->capacity[class] + 1u ? top - 2 : 0;
-            blocks += *(const volatile uint32_t *)&heap->held[class] != 0 ? HELD_IS_WORTH : 0;
+            uint32_t blocks = top > 2 && top <= heap->capacity[class] + 1u ? top - 2 : 0;
+            pages += blocks * (uint32_t)max_size(sizeclass_size(class) / root.fixed.page_size, 1);
+            pages += *(const volatile uint32_t *)&heap->held[class] != 0 ? HELD_IS_WORTH : 0;
         }
     }
-    return blocks;
+    return pages;
 }
 
 READS_RACILY static uint32_t events_of(const struct heap *heap) {
@@ -265,15 +266,18 @@ static uint32_t step(struct heap *heap) {
     return taken;
 }
 
-// A thread is quiet while it comes to no slow path. What it does on the fast ones does no harm.
-static uint32_t look_at(struct heap *heap, uint32_t age) {
+// A thread is quiet while it comes to no slow path. What it does on the fast ones does no harm. `active`
+// grows by what those have that are not.
+static uint32_t look_at(struct heap *heap, uint32_t age, uint32_t *active) {
     uint32_t events = events_of(heap);
+    uint32_t pages = worth(heap);
     if (events != heap->idle_events) {
         heap->idle_events = events;
         set_since(heap);
-        return !os_single_threaded() && worth(heap) >= FAT_BLOCKS ? FAT_LOOK_MS : 0;
+        *active += pages;
+        return 0;
     }
-    if (worth(heap) < WORTH_BLOCKS) {
+    if (pages < WORTH_PAGES) {
         return 0;
     }
     uint32_t quiet = since(heap);
@@ -292,22 +296,25 @@ static bool is_living(const struct heap *heap) {
     return __atomic_load_n(&heap->state, __ATOMIC_RELAXED) == HEAP_LIVE;
 }
 
+static uint32_t sooner(uint32_t wait, uint32_t wanted) {
+    return wanted != 0 && (wait == 0 || wanted < wait) ? wanted : wait;
+}
+
 uint32_t idle_look(uint32_t age, bool *taken) {
     uint32_t wait = 0;
+    uint32_t active = 0;
     for (struct heap *heap = first_heap(); heap != NULL; heap = heap->next) {
         enum idle_stage stage = stage_of(heap);
-        uint32_t wanted = 0;
         if (stage == IDLE_NO) {
-            wanted = is_living(heap) ? look_at(heap, age) : 0;
+            wait = sooner(wait, is_living(heap) ? look_at(heap, age, &active) : 0);
         } else if (stage != IDLE_TAKEN) {
             uint32_t blocks = step(heap);
             (void)__atomic_fetch_add(&root.live.giving.idle_blocks, blocks, __ATOMIC_RELAXED);
             *taken = *taken || blocks != 0;
-            wanted = STEP_MS;
+            wait = sooner(wait, STEP_MS);
         }
-        wait = wanted != 0 && (wait == 0 || wanted < wait) ? wanted : wait;
     }
-    return wait;
+    return active >= FAT_PAGES && !os_single_threaded() ? sooner(wait, FAT_LOOK_MS) : wait;
 }
 
 static bool is_under_way(const struct heap *heap) {

@@ -87,6 +87,7 @@ static void *run_resize(void *pointer, const struct block *block, size_t size) {
     if (units < length) {
         run_at(block->head)->size = size; // first: it never exceeds the run's length
         arena_shrink(block->head, units);
+        purge_after_free();
     } else if (units > length) {
         if (!arena_extend(block->head, units)) {
             return NULL;
@@ -95,6 +96,13 @@ static void *run_resize(void *pointer, const struct block *block, size_t size) {
     }
     run_at(block->head)->size = size;
     return pointer;
+}
+
+void *large_shrink(void *pointer, const struct block *block, size_t size) {
+    void *shrunk = block->kind == BLOCK_LARGE
+                       ? run_resize(pointer, block, max_size(size, SMALL_MAX + 1))
+                       : mapping_resize(pointer, size);
+    return shrunk != NULL ? shrunk : pointer;
 }
 
 void *large_resize(void *pointer, const struct block *block, size_t size) {

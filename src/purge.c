@@ -60,17 +60,13 @@ void purge_asked(void) {
 }
 
 void purge_sleepers(void) {
-    if (root.live.options.value[OPTION_PURGE]) {
-        atomic_store(&root.live.giving.empty, 1);
-        (void)helper_call_now();
-    }
+    atomic_store(&root.live.giving.empty, 1);
+    (void)helper_call_now();
 }
 
-void purge_after_growth(void) {
-    _Atomic uint64_t *growth = &root.live.giving.growth;
-    uint64_t grown = atomic_load_explicit(growth, memory_order_relaxed);
-    if (grown > HELPER_START_BYTES + (helper_keep_units() << UNIT_SHIFT)) {
-        atomic_store_explicit(growth, 0, memory_order_relaxed);
+COLD void purge_grown(uint64_t bytes) {
+    if (bytes > HELPER_START_BYTES + (helper_keep_units() << UNIT_SHIFT)) {
+        atomic_store_explicit(&root.live.giving.growth, 0, memory_order_relaxed);
         atomic_store_explicit(&root.live.giving.trim, 1, memory_order_relaxed);
         ask_for_helper();
     }

@@ -31,8 +31,16 @@ static inline void purge_note_growth(size_t bytes) {
     (void)atomic_fetch_add_explicit(&root.live.giving.growth, bytes, memory_order_relaxed);
 }
 
-// To be called where the helper may be: asks for it when bins have grown by enough.
-void purge_after_growth(void);
+void purge_grown(uint64_t bytes);
+
+// To be called where bins grow, with no lock held: asks for the helper when they have by enough. May
+// call back into malloc.
+static inline void purge_after_growth(void) {
+    uint64_t grown = atomic_load_explicit(&root.live.giving.growth, memory_order_relaxed);
+    if (unlikely(grown > HELPER_START_BYTES)) {
+        purge_grown(grown);
+    }
+}
 
 // Blocks were taken from spans again.
 static inline void purge_note_refill(struct heap *heap, size_t bytes) {

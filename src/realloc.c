@@ -70,7 +70,9 @@ static void *resize(void *pointer, size_t size) {
     }
     if (moved == NULL && size <= block.size) {
         errno = saved;
-        return pointer; // no memory for a smaller copy: the large one serves
+        // No memory for a smaller copy: the block serves, without the end of it if that can go.
+        bool large = block.kind == BLOCK_LARGE || (block.kind == BLOCK_MAPPING && !harden_on());
+        return large ? large_shrink(pointer, &block, size) : pointer;
     }
     return moved;
 }

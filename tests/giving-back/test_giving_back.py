@@ -6,6 +6,7 @@ import re
 import hugepages
 from onetest import BUILD, LIBRARY, Case, main
 
+BYWAYS = BUILD / "tests" / "giving-back" / "byways"
 BURST = BUILD / "tests" / "giving-back" / "burst"
 SLEEPERS = BUILD / "tests" / "giving-back" / "sleepers"
 PR_SET_THP_DISABLE = 41
@@ -25,7 +26,23 @@ def disable_huge_pages():
     ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
+# MiB that live at the end of a byway, and pages that each of its 48 threads keeps: a block of each of
+# its classes, the stack, the heap's record and the bins' arrays.
+BYWAY_LIVES = {"shrink": 100 * 3 * (16 << 10) / MIB, "bins": 0, "wide": 0, "child": 0}
+BYWAY_PAGES = {"shrink": 0, "bins": 21 + 5 + 20, "wide": 37 + 5 + 10, "child": 0}
+
+
 class GivingBack(Case):
+    def byway(self, kind, options="", then=""):
+        allowed = BYWAY_LIVES[kind] * 1.2 + 4 + 48 * BYWAY_PAGES[kind] * 4096 / MIB
+        for pause in (PAUSE_MS, 2 * PAUSE_MS, 5 * PAUSE_MS):
+            said = self.succeed(BYWAYS, kind, pause, then,
+                                env={"LD_PRELOAD": LIBRARY, "LUCID_OPTIONS": options})
+            left = {name: float(value) for name, value in re.findall(r"(\w+) ([\d.]+)", said)}
+            if left["after"] - left["before"] <= allowed:
+                return
+        self.fail(f"{kind}: {left}, allowed {allowed:.2f} MiB above `before`")
+
     def burst(self, *shape, pause=PAUSE_MS, options="", rounds=1, then="", **more):
         """MiB: what lives, what was resident at first, right after the burst, and after the pause."""
         said = self.succeed(BURST, *shape, pause, rounds, then,
@@ -80,6 +97,20 @@ class GivingBack(Case):
         age = {"options": "purge_age=1000s", "then": "trim"}
         self.keeps_the_promise(("random", 200, 0, 4), preexec_fn=disable_huge_pages, **age)
         self.keeps_the_promise(("random", 200, 0, 4), spare=4 + 2, **age)
+
+    def test_blocks_that_realloc_shrinks(self):
+        self.byway("shrink")
+
+    def test_bins_that_never_overflowed(self):
+        self.byway("bins")
+        self.byway("wide")
+
+    def test_what_a_child_inherits(self):
+        self.byway("child")
+
+    def test_malloc_trim_reaches_sleepers_without_purging(self):
+        """Who trims himself switches purging off first: mallopt(M_TRIM_THRESHOLD, -1)."""
+        self.byway("bins", options="purge=0", then="trim")
 
     def test_scattered_survivors_keep_their_pages_only(self):
         """One in fifty at random: a quarter of the pages has a survivor. That is the floor."""

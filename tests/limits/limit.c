@@ -327,6 +327,39 @@ static void resizing(void) {
     invariants_check(false);
 }
 
+// Where there is no room for a small copy of a large block, the end of the block goes all the same.
+static void shrinking_from(size_t size) {
+    static struct list { struct list *next; } * all;
+    char *block = lucid_malloc(size);
+    REQUIRE(block != NULL, "%zu bytes", size);
+    memset(block, 5, size);
+    for (struct list *one; (one = lucid_malloc(1000)) != NULL; all = one) {
+        one->next = all;
+    }
+    char *shrunk = lucid_realloc(block, 1000);
+    REQUIRE(shrunk != NULL && shrunk[999] == 5, "what stays of it");
+    REQUIRE(lucid_malloc_usable_size(shrunk) < 64 << 10, "it has %zu bytes",
+            lucid_malloc_usable_size(shrunk));
+    char *other = lucid_malloc(size - MIB);
+    REQUIRE(other != NULL, "no room although %zu bytes went", size);
+    memset(other, 6, size - MIB);
+    require_within(LIMIT);
+    lucid_free(other);
+    lucid_free(shrunk);
+    while (all != NULL) {
+        struct list *next = all->next;
+        lucid_free(all);
+        all = next;
+    }
+    invariants_check(false);
+}
+
+static void shrinking(void) {
+    begin();
+    shrinking_from(30 * MIB);
+    shrinking_from(40 * MIB); // a mapping
+}
+
 static void heaps(void) {
     begin();
     lucid_heap *heap = lucid_heap_new("limited");
@@ -418,10 +451,10 @@ int main(int count, char **values) {
         const char *name;
         void (*run)(void);
     } cases[] = {
-        {"one_thread", one_thread}, {"threads", threads},  {"callback", callback},
-        {"resizing", resizing},     {"heaps", heaps},      {"lowered", lowered},
-        {"forked", forked},         {"size", option_size}, {"share", option_share},
-        {"sleepers", sleepers},
+        {"one_thread", one_thread}, {"threads", threads},     {"callback", callback},
+        {"resizing", resizing},     {"heaps", heaps},         {"lowered", lowered},
+        {"forked", forked},         {"size", option_size},    {"share", option_share},
+        {"sleepers", sleepers},     {"shrinking", shrinking},
     };
     shadowed = count == 3 && strcmp(values[2], "shadowed") == 0;
     for (size_t i = 0; count >= 2 && i < sizeof(cases) / sizeof(cases[0]); i++) {
