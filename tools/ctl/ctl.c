@@ -5,6 +5,7 @@
 #include "run/optionlist.h"
 #include "setting.h"
 #include "util/human.h"
+#include "util/name.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -167,8 +168,9 @@ static int stats(const struct ctl *ctl) {
         json_stats(ctl);
         return EXIT_FINE;
     }
+    char version[sizeof(ctl->reader.fixed.library_version)];
     out_format(&out_standard, "%s, lucid %s\n", ctl->target.label,
-               ctl->reader.fixed.library_version);
+               name_shown(version, sizeof(version), ctl->reader.fixed.library_version));
     print_amount("free runs", unit_bytes(ctl, pool->free_units), "in the pool");
     print_amount("of these dirty", unit_bytes(ctl, pool->dirty_units), "not yet given back");
     print_amount("runs given back", unit_bytes(ctl, pool->purged_units), "so far");

@@ -1,6 +1,7 @@
 #include "story.h"
 
 #include "util/human.h"
+#include "util/name.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ static void tell(struct teller *teller, const char *format, ...) {
     // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 misses the va_start
     vsnprintf(sentence->text, sizeof(sentence->text), format, arguments);
     va_end(arguments);
+    name_shown(sentence->text, sizeof(sentence->text), sentence->text); // of threads, for example
 }
 
 static double percent(uint64_t part, uint64_t whole) {

@@ -1,5 +1,7 @@
 #include "target_text.h"
 
+#include "util/name.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -16,12 +18,35 @@ static void put(struct text *text, const char *bytes, size_t length) {
     }
 }
 
+static bool is_plain_text(const char *word) {
+    char shown[TARGET_TEXT];
+    return strcmp(name_shown(shown, sizeof(shown), word), word) == 0;
+}
+
+// Between quotes in which a shell reads numbers of bytes: the word comes out as it was, and
+// nothing of it reaches the terminal before.
+static void put_escaped(struct text *text, const char *word) {
+    char piece[8];
+    put(text, "$'", 2);
+    for (; *word != 0; word++) {
+        unsigned char byte = (unsigned char)*word;
+        bool plain = byte >= ' ' && byte <= '~' && byte != '\'' && byte != '\\';
+        int length = snprintf(piece, sizeof(piece), plain ? "%c" : "\\%03o", byte);
+        put(text, piece, (size_t)length);
+    }
+    put(text, "'", 1);
+}
+
 // As it is when a shell reads nothing into it, else between quotes.
 static void put_word(struct text *text, const char *word) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "_-./:=@%+,";
     if (word[0] != 0 && word[strspn(word, plain)] == 0) {
         put(text, word, strlen(word));
+        return;
+    }
+    if (!is_plain_text(word)) {
+        put_escaped(text, word);
         return;
     }
     put(text, "'", 1);

@@ -5,6 +5,7 @@
 #include "session.h"
 #include "tally.h"
 #include "util/human.h"
+#include "util/name.h"
 
 #include <string.h>
 
@@ -94,11 +95,13 @@ static void print_threads(const struct snapshot *snapshot) {
         struct heap_counters counters = read_counters(snapshot, heap);
         uint64_t blocks = 0;
         uint64_t bytes = 0;
+        char name[sizeof(heap->name)];
         count_cached(snapshot, heap, &blocks, &bytes);
-        out_format(out, "%c%7d  %-16s  %-5s  %9llu %8s %10llu %10llu%s\n", heap->moved ? '~' : ' ',
-                   (int)heap->tid, heap->name[0] != 0 ? heap->name : "-", heap_state(heap),
-                   ull(blocks), human_size(size, bytes), ull(counters.refills),
-                   ull(counters.flushes), heap->inside ? "  inside lucid" : "");
+        name_shown(name, sizeof(name), heap->name[0] != 0 ? heap->name : "-");
+        out_format(out, "%c%7d  %-*s  %-5s  %9llu %8s %10llu %10llu%s\n", heap->moved ? '~' : ' ',
+                   (int)heap->tid, name_width(name, 16), name, heap_state(heap), ull(blocks),
+                   human_size(size, bytes), ull(counters.refills), ull(counters.flushes),
+                   heap->inside ? "  inside lucid" : "");
     }
 }
 

@@ -7,7 +7,9 @@
 #include "session.h"
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/name.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +133,7 @@ static void print_what(const struct inquiry *inquiry) {
     struct out *out = &out_standard;
     const struct row *row = &inquiry->row;
     uint64_t offset = inquiry->address - row->address;
+    char name[REGION_NAME_ROOM];
     out_format(out, "0x%llx is byte %llu of ", ull(inquiry->address), ull(offset));
     if (row_is_block(row)) {
         out_format(out, "a %s block of %llu bytes, 0x%llx to 0x%llx%s\n", row_name(row),
@@ -149,10 +152,12 @@ static void print_what(const struct inquiry *inquiry) {
                    row_kind_names[row->kind], ull(row->asked));
     }
     if (row->heap != NULL) {
-        out_format(out, "  bin       of thread %d %s\n", (int)row->heap->tid, row->heap->name);
+        out_format(out, "  bin       of thread %d %s\n", (int)row->heap->tid,
+                   name_shown(name, sizeof(name), row->heap->name));
     }
     if (row->own_heap != 0) {
-        out_format(out, "  own heap  0x%llx %s\n", ull(row->own_heap), inquiry->own_heap);
+        out_format(out, "  own heap  0x%llx %s\n", ull(row->own_heap),
+                   name_shown(name, sizeof(name), inquiry->own_heap));
     }
     out_format(out, "  page      0x%llx %s\n",
                ull(inquiry->address / inquiry->session.target.page_size *
@@ -203,9 +208,9 @@ static void print_references(struct inquiry *inquiry) {
             out_format(out, "byte %llu of the %s block 0x%llx of %llu bytes\n",
                        ull(at - row.address), row_name(&row), ull(row.address), ull(row.size));
         } else {
-            out_format(out, "in %s\n",
-                       region != NULL && region->name[0] != 0 ? region->name
-                                                              : "memory without a name");
+            char name[PATH_MAX];
+            name_shown(name, sizeof(name), region != NULL ? region->name : "");
+            out_format(out, "in %s\n", name[0] != 0 ? name : "memory without a name");
         }
     }
 }

@@ -5,6 +5,7 @@
 #include "session.h"
 #include "tally.h"
 #include "util/human.h"
+#include "util/name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,9 @@ static void print_row(struct out *out, const struct row *row) {
     }
     out_text(out, row_name(row));
     if (row->heap != NULL) {
-        out_format(out, "  thread %d %s", (int)row->heap->tid, row->heap->name);
+        char name[sizeof(row->heap->name)];
+        out_format(out, "  thread %d %s", (int)row->heap->tid,
+                   name_shown(name, sizeof(name), row->heap->name));
     } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
         out_format(out, "    %s, asked for %llu", row_kind_names[row->kind], ull(row->asked));
     } else if (row->kind == ROW_UNCARVED) {

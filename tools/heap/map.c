@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "session.h"
 #include "util/human.h"
+#include "util/name.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -177,7 +178,7 @@ static bool write_file(struct picture *picture, const struct cells *cells) {
         snapshot_say_fault(picture->session.snapshot);
         return false;
     }
-    snprintf(title, sizeof(title), "%s", target->name);
+    name_shown(title, sizeof(title), target->name);
     int used = snprintf(subtitle, sizeof(subtitle),
                         "process %d, %s  \u00b7  arena of %s, shown from 0x%llx to 0x%llx",
                         (int)target->pid, session_mode(target), human_size(size, tally.arena_bytes),

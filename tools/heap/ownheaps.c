@@ -2,6 +2,7 @@
 
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,8 +95,10 @@ void own_heaps_print(const struct own_heaps *heaps, struct out *out) {
         const struct own_heap *heap = &heaps->list[i];
         char used[SIZE_TEXT];
         char bytes[SIZE_TEXT];
+        char name[sizeof(heap->name)];
+        name_shown(name, sizeof(name), heap->name[0] != 0 ? heap->name : "-");
         if (heap->live) {
-            out_format(out, "  %-31s  %15llu %8s %8s\n", heap->name[0] != 0 ? heap->name : "-",
+            out_format(out, "  %-*s  %15llu %8s %8s\n", name_width(name, 31), name,
                        ull(heap->blocks), human_size(used, heap->used),
                        human_size(bytes, heap->bytes));
         }

@@ -2,6 +2,7 @@
 
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,8 @@ int session_end(struct session *session, int code) {
 void session_print_head(const struct session *session, struct out *out) {
     const struct target *target = &session->target;
     const struct snapshot *snapshot = session->snapshot;
+    char where[sizeof(snapshot->place.where)];
+    char version[sizeof(snapshot->reader.fixed.library_version)];
     out_format(out, "%s", target->label);
     if (target->pause == PAUSE_FROZEN) {
         out_format(out, "  frozen for %.2f ms", (double)target->pause_length / 1e6);
@@ -99,16 +102,18 @@ void session_print_head(const struct session *session, struct out *out) {
     }
     if (snapshot != NULL) {
         out_format(out, ", read in %.2f ms\nlucid %s, layout %u, root 0x%llx (%s in %s)\n",
-                   (double)snapshot->nanoseconds / 1e6, snapshot->reader.fixed.library_version,
+                   (double)snapshot->nanoseconds / 1e6,
+                   name_shown(version, sizeof(version), snapshot->reader.fixed.library_version),
                    snapshot->reader.fixed.version, ull(snapshot->place.address),
-                   snapshot->place.how, snapshot->place.where);
+                   snapshot->place.how, name_shown(where, sizeof(where), snapshot->place.where));
     } else {
         out_char(out, '\n');
     }
     for (size_t i = 0; snapshot != NULL && session->places.count > 1 && i < session->places.count;
          i++) {
         out_format(out, "  heap %zu of %zu: root 0x%llx in %s%s\n", i + 1, session->places.count,
-                   ull(session->places.list[i].address), session->places.list[i].where,
+                   ull(session->places.list[i].address),
+                   name_shown(where, sizeof(where), session->places.list[i].where),
                    session->places.list[i].address == snapshot->place.address
                        ? ", shown here"
                        : "; choose it with --root");

@@ -7,6 +7,7 @@
 #include "target/image.h"
 #include "util/human.h"
 #include "util/json.h"
+#include "util/name.h"
 
 #include <string.h>
 
@@ -25,6 +26,7 @@ static void print_process(const struct view_of_process *seen) {
     const struct process *process = &seen->process;
     const struct target *target = &seen->target;
     char files[COUNT_TEXT];
+    char shown[sizeof(process->command)];
     out_text(out, target->label);
     if (process->known) {
         out_format(out, "  %s, parent %d, user %llu, %llu %s, %s open files",
@@ -38,11 +40,12 @@ static void print_process(const struct view_of_process *seen) {
     }
     out_char(out, '\n');
     if (process->command[0] != 0) {
-        out_format(out, "  command   %s\n", process->command);
+        out_format(out, "  command   %s\n", name_shown(shown, sizeof(shown), process->command));
     }
     for (size_t i = 0; i < target->thread_count && i < 16; i++) {
         const struct target_thread *thread = &target->threads[i];
-        out_format(out, "  thread    %d %s", (int)thread->tid, thread->name);
+        out_format(out, "  thread    %d %s", (int)thread->tid,
+                   name_shown(shown, sizeof(shown), thread->name));
         if (thread->has_registers) {
             out_format(out, "  program counter 0x%llx  stack pointer 0x%llx", ull(thread->pc),
                        ull(thread->sp));
@@ -153,7 +156,7 @@ static void print_mappings(const struct view_of_process *seen) {
         print_size(region->resident, region->counted);
         print_size(region->swapped, region->counted);
         print_size(region->huge, region->counted);
-        out_format(out, "  %s\n", owner);
+        out_format(out, "  %s\n", name_shown(owner, sizeof(owner), owner));
         last = region->end;
     }
 }

@@ -3,6 +3,7 @@
 
 #include "binary.h"
 #include "layout.h"
+#include "util/name.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -48,10 +49,11 @@ static void read_name(struct process *process) {
     if (file == NULL) {
         return;
     }
-    if (fgets(process->name, sizeof(process->name), file) != NULL) {
-        process->name[strcspn(process->name, "\n")] = '\0';
-    }
+    size_t length = fread(process->name, 1, sizeof(process->name) - 1, file);
     fclose(file);
+    if (length > 0) {
+        process->name[length - 1] = '\0'; // the kernel's end of line; the name may have others
+    }
 }
 
 // One line of maps: if it is the beginning of a file with lucid's note, remembers it.
@@ -131,12 +133,15 @@ static enum root_result read_root(const struct process *process) {
 }
 
 static int report(const struct process *process) {
-    printf("%s(%d): ", process->name, process->id);
+    char shown[PATH_MAX];
+    char version[sizeof(process->lucid.version)];
+    printf("%s(%d): ", name_shown(shown, sizeof(shown), process->name), process->id);
     if (process->path[0] == '\0') {
         puts("lucid is not there");
         return EXIT_FINDING;
     }
-    printf("lucid %s, %s: ", process->lucid.version, process->path);
+    printf("lucid %s, %s: ", name_shown(version, sizeof(version), process->lucid.version),
+           name_shown(shown, sizeof(shown), process->path));
     if (process->program.defines_malloc && process->program.version[0] == '\0') {
         puts("mapped but not in use, the program brings its own malloc");
         return EXIT_FINDING;

@@ -5,6 +5,7 @@
 
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,6 +218,7 @@ bool target_open_core(struct target *target, const char *path) {
     target->view = (struct view){.read = read_core, .context = target};
     snprintf(target->core, sizeof(target->core), "%s", path);
     snprintf(target->label, sizeof(target->label), "core file %s", path);
+    name_shown(target->label, sizeof(target->label), target->label);
     if (!map_core(core, path)) {
         return false;
     }

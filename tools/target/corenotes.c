@@ -2,6 +2,7 @@
 #include "corefile.h"
 
 #include "util/memory.h"
+#include "util/name.h"
 
 #include <elf.h>
 #include <gelf.h>
@@ -49,9 +50,10 @@ static void read_process(struct target *target, const struct note *note) {
     memcpy(&info, note->body, sizeof(info));
     target->pid = info.pr_pid;
     snprintf(target->name, sizeof(target->name), "%.*s", (int)sizeof(info.pr_fname), info.pr_fname);
+    char shown[sizeof(target->name)];
     size_t used = strlen(target->label);
-    snprintf(target->label + used, sizeof(target->label) - used, " (%s, pid %d)", target->name,
-             (int)target->pid);
+    snprintf(target->label + used, sizeof(target->label) - used, " (%s, pid %d)",
+             name_shown(shown, sizeof(shown), target->name), (int)target->pid);
 }
 
 static void read_auxv(struct target *target, const struct note *note) {

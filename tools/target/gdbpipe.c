@@ -2,6 +2,7 @@
 
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/name.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -121,6 +122,7 @@ bool target_open_gdb(struct target *target, const char *pipes) {
     }
     target->pid = pid;
     snprintf(target->label, sizeof(target->label), "gdb's process %d (%s)", pid, target->name);
+    name_shown(target->label, sizeof(target->label), target->label);
     char *maps = ask_text(target, "maps\n");
     if (maps == NULL || maps[0] == 0) {
         say("gdb does not tell the address space of its program; start it first (`starti`)");

@@ -4,6 +4,7 @@
 
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/name.h"
 
 #include <dirent.h>
 #include <elf.h>
@@ -72,9 +73,12 @@ static bool read_name(struct target *target) {
     if (text == NULL) {
         return false;
     }
-    text[strcspn(text, "\n")] = 0;
+    if (length > 0 && text[length - 1] == '\n') {
+        text[length - 1] = 0; // the kernel's; the name may have others
+    }
     snprintf(target->name, sizeof(target->name), "%s", text);
-    snprintf(target->label, sizeof(target->label), "process %d (%s)", (int)target->pid, text);
+    snprintf(target->label, sizeof(target->label), "process %d (%s)", (int)target->pid,
+             name_shown(text, length + 1, text));
     free(text);
     return true;
 }

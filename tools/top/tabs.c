@@ -3,6 +3,7 @@
 #include "tabmap.h"
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,21 +214,22 @@ static int compare_threads(const void *left, const void *right) {
     return (first > second) - (first < second);
 }
 
-// Names are bytes that the program has chosen.
-static const char *printable(char to[17], const char *name) {
-    size_t i = 0;
-    for (; i < 16 && name[i] != 0; i++) {
-        to[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+#define THREAD_NAME 17u
+
+// A terminal that has only ASCII would show one letter of another alphabet as several.
+static const char *thread_name(char to[THREAD_NAME], const char *name, bool ascii) {
+    name_shown(to, THREAD_NAME, name[0] != 0 ? name : "-");
+    for (char *letter = to; ascii && *letter != 0; letter++) {
+        *letter = *letter > '~' || *letter < ' ' ? '?' : *letter;
     }
-    to[i] = 0;
-    return to[0] != 0 ? to : "-";
+    return to;
 }
 
-static void put_threads(struct page *page, const struct sample *sample, unsigned sort) {
+static void put_threads(struct page *page, const struct sample *sample, unsigned sort, bool ascii) {
     size_t count = sample->thread_count;
     const struct sample_thread **order = memory_take((count + 1) * sizeof(*order));
     char size[SIZE_TEXT];
-    char name[17];
+    char name[THREAD_NAME];
     for (size_t i = 0; i < count; i++) {
         order[i] = &sample->threads[i];
     }
@@ -240,9 +242,10 @@ static void put_threads(struct page *page, const struct sample *sample, unsigned
     page_end(page);
     for (size_t i = 0; i < count; i++) {
         const struct sample_thread *thread = order[i];
+        thread_name(name, thread->name, ascii);
         page_put(page, thread->state == 'R' ? STYLE_STRONG : STYLE_PLAIN,
-                 "%8d  %-16s %-5c %8s %11.0f %11.0f %9.0f", (int)thread->tid,
-                 printable(name, thread->name), thread->state, human_size(size, thread->cached),
+                 "%8d  %-*s %-5c %8s %11.0f %11.0f %9.0f", (int)thread->tid, name_width(name, 16),
+                 name, thread->state, human_size(size, thread->cached),
                  sample_rate(sample, thread->change.refills),
                  sample_rate(sample, thread->change.flushes),
                  sample_rate(sample, thread->change.larges));
@@ -265,7 +268,7 @@ void tab_fill(struct page *page, enum tab tab, const struct sample *sample,
         put_classes(page, sample, look->sort[tab]);
         break;
     case TAB_THREADS:
-        put_threads(page, sample, look->sort[tab]);
+        put_threads(page, sample, look->sort[tab], look->ascii);
         break;
     default:
         tabmap_put(page, sample, look);

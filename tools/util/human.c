@@ -1,5 +1,7 @@
 #include "human.h"
 
+#include "name.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -94,6 +96,7 @@ void say(const char *format, ...) {
     // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 misses the va_start
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    name_shown(text, sizeof(text), text); // a sentence is one line, whatever names are in it
     // The rows so far come first, so that both outputs on one terminal are in order.
     out_flush(&out_standard);
     fprintf(stderr, "%s: %s\n", current_command, text);

@@ -1,5 +1,7 @@
 #include "json.h"
 
+#include "name.h"
+
 #include <string.h>
 
 void json_start(struct json *json, struct out *out) {
@@ -13,25 +15,6 @@ void json_separate(struct json *json) {
         out_text(json->out, json->depth <= 2 ? ",\n" : ",");
     }
     json->has_member[json->depth] = true;
-}
-
-// One UTF-8 sequence at `text`: its length, or 0 if it is none (names of files can be any bytes).
-static size_t utf8_length(const unsigned char *text) {
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                    : text[0] < 0xf5 ? 4
-                                     : 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    // Over-long forms, surrogates and what lies beyond the last code point are not UTF-8 either.
-    bool outside = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-                   (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return outside ? 0 : length;
 }
 
 static void quoted(struct out *out, const char *text) {
