@@ -156,6 +156,135 @@ class Access(ReaderCase):
         text = self.lucid("map", "--svg", "/dev/stdout", subject.pid).stdout
         self.assertTrue(text.startswith("<svg"))
 
+    # ---- processes that have ended in part -----------------------------------------------------
+
+    def headless(self, **more):
+        """A process whose first thread has ended, while two others go on."""
+        program = self.compile("""
+            #include <pthread.h>
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <string.h>
+            #include <unistd.h>
+            static pthread_t first;
+            static void *doze(void *nothing) { pause(); return nothing; }
+            static void *work(void *nothing) {
+                char *block = malloc(40);
+                char byte;
+                pthread_join(first, NULL);
+                printf("ready block=%p break=%p\\n", strcpy(block, "look here"), sbrk(0));
+                fflush(stdout);
+                _exit((int)read(0, &byte, 1));
+                return nothing;
+            }
+            int main(void) {
+                pthread_t thread;
+                first = pthread_self();
+                pthread_create(&thread, NULL, doze, NULL);
+                pthread_create(&thread, NULL, work, NULL);
+                pthread_exit(NULL);
+            }""", "-pthread", name="headless")
+        subject = self.start(program=program, env={"LUCID_OPTIONS": "ctl=1"}, **more)
+        with open(f"/proc/{subject.pid}/stat", encoding="ascii") as state:
+            while state.read().rsplit(") ", 1)[1][0] != "Z":
+                state.seek(0)
+        return subject
+
+    def test_first_thread_has_ended(self):
+        subject = self.headless()
+        block = int(subject.facts["block"], 16)
+        blocks, _ = self.blocks(subject.pid)
+        self.assertEqual(blocks[block]["state"], "used")
+        self.lucid("check", "--freeze", subject.pid)
+        layout = self.ask("layout", subject.pid)
+        self.assertEqual(layout["break"]["now"]["address"], subject.facts["break"])
+        self.assertEqual(layout["process"]["state"], "S")
+        self.assertGreater(layout["process"]["resident"], 0)
+        self.assertTrue(self.ask("stats", subject.pid)["closes"])
+        self.assertEqual(self.ask("block", subject.pid, hex(block))["page"], "resident")
+        for command in ("arena", "bins", "map", "explain", "frag", "options"):
+            self.lucid(command, subject.pid)
+        self.lucid("top", "--once", subject.pid)
+        self.assertIn("in use", self.lucid("verify", subject.pid).stdout)
+        self.assertIn("gave back", self.lucid("ctl", subject.pid, "trim").stdout)
+        self.finish(subject)
+
+    def test_first_thread_has_ended_and_its_files_are_gone(self):
+        subject = self.headless()
+        (self.folder / "headless").unlink()
+        layout = self.ask("layout", subject.pid)
+        self.assertEqual(layout["program"]["end"]["source"], "symbol")
+
+    def test_first_thread_ends_while_top_watches(self):
+        program = self.compile("""
+            #include <pthread.h>
+            #include <signal.h>
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <unistd.h>
+            static void leave(int signal) { (void)signal; pthread_exit(NULL); }
+            static void *doze(void *nothing) { free(malloc(40)); for (;;) pause(); return nothing; }
+            int main(void) {
+                pthread_t thread;
+                free(malloc(3000));
+                pthread_create(&thread, NULL, doze, NULL);
+                signal(SIGUSR1, leave);
+                puts("ready");
+                fflush(stdout);
+                for (;;) pause();
+            }""", "-pthread", "-fexceptions")
+        subject = self.start(program=program)
+        self.addCleanup(subject.process.kill)
+        top = subprocess.Popen([LUCID, "top", "--batch", "--json", "--interval", "0.1",
+                                str(subject.pid)], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(top.stdout.close)
+        self.addCleanup(top.wait)
+        self.addCleanup(top.kill)
+        self.assertIn(self.state_in_reading(top, subject.pid), ("R", "S"))
+        os.kill(subject.pid, signal.SIGUSR1)
+        while self.state_in_reading(top, subject.pid) not in ("Z", None):
+            pass
+        self.assertIn(self.state_in_reading(top, subject.pid), ("Z", None))
+
+    def state_in_reading(self, top, tid):
+        """What the next reading of top --batch --json says of the thread, if it has it."""
+        text = ""
+        while True:
+            line = top.stdout.readline()
+            self.assertTrue(line, text)
+            text += line
+            try:
+                threads = json.loads(text)["threads"]
+            except ValueError:
+                continue
+            return {thread["tid"]: thread["state"] for thread in threads}.get(tid)
+
+    def test_zombie_is_named(self):
+        process = subprocess.Popen(["true"])
+        self.addCleanup(process.wait)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        for command in ("heap", "layout", "verify"):
+            self.refuse(command, process.pid, says=[f"process {process.pid} (true) has ended",
+                                                    "zombie"])
+
+    def test_kernel_thread_is_named(self):
+        if not os.path.exists("/proc/2/comm"):
+            self.skipTest("kernel threads are not seen here")
+        with open("/proc/2/stat", encoding="ascii") as state:
+            if int(state.read().rsplit(") ", 1)[1].split()[6]) & 0x00200000 == 0:
+                self.skipTest("process 2 is no kernel thread here")
+        for command in ("heap", "verify"):
+            self.refuse(command, 2, says="it is a kernel thread")
+
+    def test_first_thread_has_ended_and_it_is_foreign(self):
+        self.need_root()
+        subject = self.headless()
+        for command in ("heap", "verify"):
+            done = self.as_nobody(command, subject.pid)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertIn("it belongs to user 0", done.stderr)
+            self.assertIn(f"sudo lucid {command} {subject.pid}", done.stderr)
+
     # ---- other versions ------------------------------------------------------------------------
 
     def library_with(self, *changes):

@@ -106,7 +106,8 @@ class Verify(Case):
             process.wait()
         done = self.run_command(LUCID, "verify", process.pid)
         self.assertEqual(done.returncode, 2)
-        self.assertIn("cannot read process", done.stderr)
+        self.assertEqual(done.stderr, f"lucid verify: there is no process {process.pid}; "
+                                      "`ps -e` lists those that run\n")
 
     def test_process_of_another_user(self):
         if os.getuid() != 0:
@@ -120,6 +121,7 @@ class Verify(Case):
             process.kill()
         self.assertEqual(done.returncode, 2)
         self.assertIn("Permission denied", done.stderr)
+        self.assertIn(f"run `sudo lucid verify {process.pid}`", done.stderr)
 
     def test_wrong_words(self):
         for words in ([], ["x"], ["0"], ["-5"], ["12x"], ["99999999999"], ["1", "2"]):
@@ -130,6 +132,7 @@ class Verify(Case):
             time.sleep(0.2)
             done = self.run_command(LUCID, "verify", process.pid)
         self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("zombie", done.stderr)
 
 
 main(Verify)

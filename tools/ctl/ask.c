@@ -62,7 +62,7 @@ static bool is_allowed(const struct target *target, const struct reader *reader)
         reader->fixed.layout.size_live != sizeof(struct root_live)) {
         say("%s runs lucid %s and this is another build, %s; use the command that belongs to it",
             target->label, reader->fixed.library_version, LUCID_VERSION_TEXT);
-    } else if (closed && is_secure(target->pid)) {
+    } else if (closed && is_secure(target->alive)) {
         say("%s runs with more rights than its user (set-user-ID), so it ignores LUCID_OPTIONS and "
             "cannot be told anything",
             target->label);
@@ -140,7 +140,7 @@ static bool write_target(const struct asker *asker, size_t offset, const void *f
     struct iovec local = {.iov_base = (void *)(uintptr_t)from, .iov_len = length};
     struct iovec remote = {.iov_base = (void *)(uintptr_t)(asker->request + offset),
                            .iov_len = length};
-    return process_vm_writev(asker->target->pid, &local, 1, &remote, 1, 0) == (ssize_t)length;
+    return process_vm_writev(asker->target->alive, &local, 1, &remote, 1, 0) == (ssize_t)length;
 }
 
 static bool write_state(const struct asker *asker, uint32_t state) {

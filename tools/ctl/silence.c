@@ -33,7 +33,7 @@ static bool is_blocked_everywhere(struct target *target, uint32_t number) {
 
 void silence_explain(struct target *target, uint32_t signal, bool heard, unsigned patience) {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)target->pid);
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)target_alive(target->pid));
     char *status = memory_file(path, NULL);
     const char *state = field_of(status, "State:\t");
     if (status == NULL || *state == 'Z' || *state == 'X') {

@@ -108,10 +108,10 @@ void process_read(struct process *process, const struct target *target) {
         process->threads = target->thread_count;
         return;
     }
-    read_stat(process, target->pid);
-    read_status(process, target->pid);
-    count_files(process, target->pid);
-    read_command(process, target->pid);
+    read_stat(process, target->alive);
+    read_status(process, target->alive);
+    count_files(process, target->alive);
+    read_command(process, target->alive);
 }
 
 const char *process_state_text(char state) {

@@ -3,6 +3,8 @@
 
 #include "binary.h"
 #include "layout.h"
+#include "target/target.h"
+#include "util/human.h"
 #include "util/name.h"
 
 #include <errno.h>
@@ -17,6 +19,7 @@
 
 struct process {
     int id;
+    int alive; // a thread by which it is read, see target_alive
     char name[32];
     struct binary program; // what its executable says
     // The mapped file that carries lucid's note; empty while none was found.
@@ -72,10 +75,10 @@ static void read_line(struct process *process, char *line) {
     // mount namespace; following it needs rights that its name may not need, so both are tried.
     struct binary binary;
     char link[PATH_MAX + 32];
-    snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, process->id, start,
+    snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, process->alive, start,
              end);
     if (binary_read(link, &binary) != BINARY_READ) {
-        snprintf(link, sizeof(link), "/proc/%d/root%s", process->id, line + name_at);
+        snprintf(link, sizeof(link), "/proc/%d/root%s", process->alive, line + name_at);
         if (binary_read(link, &binary) != BINARY_READ) {
             return;
         }
@@ -90,11 +93,12 @@ static void read_line(struct process *process, char *line) {
 // False: the process cannot be read; errno tells why.
 static bool read_process(struct process *process) {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/exe", process->id);
+    process->alive = target_alive(process->id);
+    snprintf(path, sizeof(path), "/proc/%d/exe", process->alive);
     if (binary_read(path, &process->program) == BINARY_UNREADABLE) {
         return false;
     }
-    snprintf(path, sizeof(path), "/proc/%d/maps", process->id);
+    snprintf(path, sizeof(path), "/proc/%d/maps", process->alive);
     FILE *maps = fopen(path, "r");
     if (maps == NULL) {
         return false;
@@ -120,7 +124,7 @@ static enum root_result read_root(const struct process *process) {
     struct iovec here = {&root, sizeof(root)};
     struct iovec there = {(void *)(uintptr_t)address, sizeof(root)};
     if (process->lucid.root == 0 ||
-        process_vm_readv(process->id, &here, 1, &there, 1, 0) != (ssize_t)sizeof(root)) {
+        process_vm_readv(process->alive, &here, 1, &there, 1, 0) != (ssize_t)sizeof(root)) {
         return ROOT_HIDDEN;
     }
     if (strncmp(root.fixed.magic, LUCID_LAYOUT_MAGIC, sizeof(root.fixed.magic)) != 0) {
@@ -160,9 +164,20 @@ static int report(const struct process *process) {
     return EXIT_FINE;
 }
 
+// What the other commands say of such a process; else what is missing here.
+static void say_unreadable(int id, int error) {
+    struct target target = {.memory_fd = -1};
+    if (target_open_live(&target, id)) {
+        target_refused(&target, "the program", error);
+        say("%s", target.obstacle);
+    }
+    target_close(&target);
+}
+
 int cmd_verify(int argc, char **argv) {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     int option;
+    say_command(argv[0]);
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (option == 'h') {
             print_help(stdout);
@@ -177,7 +192,7 @@ int cmd_verify(int argc, char **argv) {
         return EXIT_USAGE;
     }
     if (!read_process(&process)) {
-        fprintf(stderr, "lucid verify: cannot read process %d: %m\n", process.id);
+        say_unreadable(process.id, errno);
         return EXIT_UNREADABLE;
     }
     return report(&process);

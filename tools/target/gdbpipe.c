@@ -121,6 +121,7 @@ bool target_open_gdb(struct target *target, const char *pipes) {
         return false;
     }
     target->pid = pid;
+    target->alive = target_alive(pid);
     snprintf(target->label, sizeof(target->label), "gdb's process %d (%s)", pid, target->name);
     name_shown(target->label, sizeof(target->label), target->label);
     char *maps = ask_text(target, "maps\n");

@@ -37,7 +37,7 @@ static char *proc_file(pid_t pid, const char *name, size_t *length) {
 static size_t read_through_file(struct target *target, uint64_t address, char *to, size_t length) {
     if (target->memory_fd < 0) {
         char path[64];
-        snprintf(path, sizeof(path), "/proc/%d/mem", (int)target->pid);
+        snprintf(path, sizeof(path), "/proc/%d/mem", (int)target->alive);
         target->memory_fd = open(path, O_RDONLY | O_CLOEXEC);
     }
     if (target->memory_fd < 0 || address > INT64_MAX) {
@@ -47,18 +47,33 @@ static size_t read_through_file(struct target *target, uint64_t address, char *t
     return got > 0 ? (size_t)got : 0;
 }
 
+// The thread by which the memory was reached may have ended. True: there is another one.
+static bool find_another(struct target *target) {
+    pid_t before = target->alive;
+    target->alive = target_alive(target->pid);
+    if (target->alive != before && target->memory_fd >= 0) {
+        close(target->memory_fd);
+        target->memory_fd = -1;
+    }
+    return target->alive != before;
+}
+
+static size_t read_piece(struct target *target, uint64_t address, char *to, size_t length) {
+    struct iovec local = {.iov_base = to, .iov_len = length};
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = length};
+    ssize_t got = 0;
+    do {
+        got = process_vm_readv(target->alive, &local, 1, &remote, 1, 0);
+    } while (got < 0 && errno == ESRCH && find_another(target));
+    return got > 0 ? (size_t)got : read_through_file(target, address, to, length);
+}
+
 static size_t read_live(void *context, uint64_t address, void *to, size_t length) {
     struct target *target = context;
     size_t done = 0;
     while (done < length) {
         size_t want = length - done < PIECE ? length - done : PIECE;
-        struct iovec local = {.iov_base = (char *)to + done, .iov_len = want};
-        struct iovec remote = {.iov_base = (void *)(uintptr_t)(address + done), .iov_len = want};
-        ssize_t got = process_vm_readv(target->pid, &local, 1, &remote, 1, 0);
-        size_t piece = got > 0 ? (size_t)got : 0;
-        if (got <= 0) {
-            piece = read_through_file(target, address + done, (char *)to + done, want);
-        }
+        size_t piece = read_piece(target, address + done, (char *)to + done, want);
         if (piece == 0) {
             break;
         }
@@ -87,9 +102,10 @@ bool target_regions(struct target *target, bool counts) {
     if (target->kind == TARGET_CORE || target->pid == 0) {
         return true; // what was given at the start is all there is
     }
-    char *text = counts ? proc_file(target->pid, "smaps", NULL) : NULL;
+    target->alive = target_alive(target->pid);
+    char *text = counts ? proc_file(target->alive, "smaps", NULL) : NULL;
     if (text == NULL) {
-        text = proc_file(target->pid, "maps", NULL);
+        text = proc_file(target->alive, "maps", NULL);
     }
     if (text == NULL) {
         return false;
@@ -103,7 +119,7 @@ bool target_regions(struct target *target, bool counts) {
 // The auxiliary vector as the kernel gave it to the program.
 static void read_auxv(struct target *target) {
     size_t length = 0;
-    char *bytes = proc_file(target->pid, "auxv", &length);
+    char *bytes = proc_file(target->alive, "auxv", &length);
     for (size_t at = 0; bytes != NULL && at + sizeof(Elf64_auxv_t) <= length;
          at += sizeof(Elf64_auxv_t)) {
         Elf64_auxv_t entry;
@@ -122,7 +138,7 @@ static void read_auxv(struct target *target) {
 static bool is_32_bit(const struct target *target) {
     char path[64];
     unsigned char ident[EI_NIDENT] = {0};
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)target->pid);
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)target->alive);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false; // not ours to open; the maps decide
@@ -143,7 +159,7 @@ static void probe_memory(struct target *target) {
         struct iovec local = {.iov_base = &byte, .iov_len = 1};
         struct iovec remote = {.iov_base = (void *)(uintptr_t)region->start, .iov_len = 1};
         errno = 0;
-        if (process_vm_readv(target->pid, &local, 1, &remote, 1, 0) == 1 ||
+        if (process_vm_readv(target->alive, &local, 1, &remote, 1, 0) == 1 ||
             read_through_file(target, region->start, &byte, 1) == 1) {
             target->memory_readable = true;
             return;
@@ -156,9 +172,21 @@ static void probe_memory(struct target *target) {
     target_refused(target, "the memory", EPERM);
 }
 
+static void say_no_memory(const struct target *target) {
+    if (target_thread_ended(target->pid, target->alive)) {
+        say("%s has ended: it is a zombie without memory, until its parent takes note of it; `ps "
+            "-e` lists those that run",
+            target->label);
+    } else {
+        say("%s has no memory of its own: it is a kernel thread; look for another one",
+            target->label);
+    }
+}
+
 bool target_open_live(struct target *target, pid_t pid) {
     target->kind = TARGET_LIVE;
     target->pid = pid;
+    target->alive = target_alive(pid);
     target->memory_fd = -1;
     target->view = (struct view){.read = read_live, .context = target};
     target->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -171,18 +199,18 @@ bool target_open_live(struct target *target, pid_t pid) {
             target->label);
         return false;
     }
-    if (!target_regions(target, false)) {
+    // Of a process without memory some kernels show an empty list, others refuse it with ESRCH.
+    if (!target_regions(target, false) && errno != ESRCH) {
         target_refused(target, "the address space", errno);
         say("%s", target->obstacle);
         return false;
     }
     if (target->regions.count == 0) {
-        say("%s has no memory of its own: it is a kernel thread or a zombie; look for another one",
-            target->label);
+        say_no_memory(target);
         return false;
     }
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)target->alive);
     ssize_t length = readlink(path, target->executable, sizeof(target->executable) - 1);
     target->executable[length > 0 ? length : 0] = 0;
     read_auxv(target);
@@ -219,6 +247,22 @@ static bool describe_thread(pid_t pid, pid_t tid, struct target_thread *thread) 
 bool target_thread_ended(pid_t pid, pid_t tid) {
     struct target_thread thread;
     return !describe_thread(pid, tid, &thread) || thread.state == 'Z' || thread.state == 'X';
+}
+
+pid_t target_alive(pid_t pid) {
+    char path[64];
+    pid_t alive = pid;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *folder = target_thread_ended(pid, pid) ? opendir(path) : NULL;
+    struct dirent *entry;
+    while (alive == pid && folder != NULL && (entry = readdir(folder)) != NULL) {
+        pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+        alive = tid > 0 && !target_thread_ended(pid, tid) ? tid : pid;
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    return alive;
 }
 
 // Where a sleeping thread is; the kernel tells it only to those who may trace it.
@@ -304,7 +348,7 @@ int target_open_file(const struct target *target, const struct region *region) {
         return fd;
     }
     if (strcmp(region->name, target->executable) == 0 || region->deleted) {
-        fd = open_at(target->pid, "/proc/%d/exe%s", "");
+        fd = open_at(target->alive, "/proc/%d/exe%s", "");
         if (same_file(fd, region)) {
             return fd;
         }
@@ -312,7 +356,7 @@ int target_open_file(const struct target *target, const struct region *region) {
     if (fd >= 0) {
         close(fd);
     }
-    fd = open_at(target->pid, "/proc/%d/root%s", region->name);
+    fd = open_at(target->alive, "/proc/%d/root%s", region->name);
     if (same_file(fd, region)) {
         return fd;
     }
@@ -320,5 +364,5 @@ int target_open_file(const struct target *target, const struct region *region) {
         close(fd);
     }
     snprintf(range, sizeof(range), "%llx-%llx", ull(region->start), ull(region->end));
-    return open_at(target->pid, "/proc/%d/map_files/%s", range); // needs a capability
+    return open_at(target->alive, "/proc/%d/map_files/%s", range); // needs a capability
 }

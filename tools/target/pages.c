@@ -84,7 +84,7 @@ bool target_pages(const struct target *target, uint64_t start, size_t pages, uin
     if (!known) {
         return false;
     }
-    snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)target->pid);
+    snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)target->alive);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false;

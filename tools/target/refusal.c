@@ -64,7 +64,7 @@ static void missing(const struct target *target, char *why, size_t length, const
     } else if (user != UNKNOWN_USER && user != geteuid()) {
         snprintf(why, length, "it belongs to user %u, and you are user %u without CAP_SYS_PTRACE",
                  user, (unsigned)geteuid());
-    } else if (user != UNKNOWN_USER && !is_dumpable(target->pid, user)) {
+    } else if (user != UNKNOWN_USER && !is_dumpable(target->alive, user)) {
         snprintf(why, length,
                  "it has made itself unreadable (not dumpable), and you are without "
                  "CAP_SYS_PTRACE");

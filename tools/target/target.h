@@ -27,6 +27,7 @@ enum target_pause { PAUSE_NONE, PAUSE_FROZEN, PAUSE_STOPPED };
 struct target {
     enum target_kind kind;
     pid_t pid;
+    pid_t alive; // the thread by which a living process is read, see target_alive
     char name[64];
     char label[256]; // how to call it in a sentence: "process 4711 (demo)", "core file core.991"
     char executable[4096];
@@ -78,6 +79,10 @@ void target_thaw(struct target *target);
 
 // The target's threads with their states; registers where known.
 void target_list_threads(struct target *target);
+
+// A thread by whose files in /proc and whose number the memory of the process can be reached: the
+// first one, or another when that has ended and left the others at work. All ended: the first.
+pid_t target_alive(pid_t pid);
 
 // Has the thread of a living process ended? It stays listed for a moment after that.
 bool target_thread_ended(pid_t pid, pid_t tid);
