@@ -1,6 +1,11 @@
 // C++ operators new and delete by their mangled names, so that C++ programs need no C++ library
 // of ours. When memory runs out, the throwing forms do what the standard says with the help of
 // the program's own C++ library: call the new handler until it gives up, then throw.
+//
+// A program may replace any of them, and then the standard says which forms call which: an array
+// form the one for single objects, a sized one the one without a size, a nothrow one the one that
+// throws. So each name is weak, that the program's may take its place where lucid is linked
+// statically, and a form that stands on another looks first whether that one is still ours.
 #include "alloc.h"
 #include "attempt.h"
 #include "export.h"
@@ -68,28 +73,37 @@ static void *nothrow_aligned(size_t size, size_t alignment) {
     return likely(block != NULL) ? block : attempt(nothrow_slow, size, alignment);
 }
 
-#define OPERATOR EXPORT __attribute__((used))
+// ---- the names ------------------------------------------------------------------------------------
+
+#define OPERATOR EXPORT __attribute__((weak))
+#define OPERATOR_IS(own) __attribute__((alias(#own)))
 
 struct nothrow; // std::nothrow_t, only ever passed by reference
 
-OPERATOR void *_Znwm(size_t size);
-OPERATOR void *_Znam(size_t size);
+// On these the others stand. What such a name means is asked of the linker and the loader; ours is
+// what the second name means.
+OPERATOR void *_Znwm(size_t size) OPERATOR_IS(own_new);
+OPERATOR void *_Znam(size_t size) OPERATOR_IS(own_new_array);
+OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment) OPERATOR_IS(own_new_aligned);
+OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment)
+    OPERATOR_IS(own_new_array_aligned);
+OPERATOR void _ZdlPv(void *pointer) OPERATOR_IS(own_delete);
+OPERATOR void _ZdaPv(void *pointer) OPERATOR_IS(own_delete_array);
+OPERATOR void _ZdlPvSt11align_val_t(void *pointer, size_t alignment)
+    OPERATOR_IS(own_delete_aligned);
+OPERATOR void _ZdaPvSt11align_val_t(void *pointer, size_t alignment)
+    OPERATOR_IS(own_delete_array_aligned);
+
 OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const struct nothrow *tag);
 OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const struct nothrow *tag);
-OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
-OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment);
 OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                   const struct nothrow *tag);
 OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                   const struct nothrow *tag);
-OPERATOR void _ZdlPv(void *pointer);
-OPERATOR void _ZdaPv(void *pointer);
 OPERATOR void _ZdlPvm(void *pointer, size_t size);
 OPERATOR void _ZdaPvm(void *pointer, size_t size);
 OPERATOR void _ZdlPvRKSt9nothrow_t(void *pointer, const struct nothrow *tag);
 OPERATOR void _ZdaPvRKSt9nothrow_t(void *pointer, const struct nothrow *tag);
-OPERATOR void _ZdlPvSt11align_val_t(void *pointer, size_t alignment);
-OPERATOR void _ZdaPvSt11align_val_t(void *pointer, size_t alignment);
 OPERATOR void _ZdlPvmSt11align_val_t(void *pointer, size_t size, size_t alignment);
 OPERATOR void _ZdaPvmSt11align_val_t(void *pointer, size_t size, size_t alignment);
 OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignment,
@@ -97,95 +111,140 @@ OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignmen
 OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignment,
                                                   const struct nothrow *tag);
 
-void *_Znwm(size_t size) {
+// ---- new ------------------------------------------------------------------------------------------
+
+static void *own_new(size_t size) {
     return new_plain(size);
 }
 
-void *_Znam(size_t size) {
-    return new_plain(size);
+static void *own_new_array(size_t size) {
+    return _Znwm(size);
+}
+
+static void *own_new_aligned(size_t size, size_t alignment) {
+    return new_aligned(size, alignment);
+}
+
+static void *own_new_array_aligned(size_t size, size_t alignment) {
+    return _ZnwmSt11align_val_t(size, alignment);
+}
+
+static void *call_new(size_t size, size_t alignment) {
+    (void)alignment;
+    return _Znwm(size);
+}
+
+static void *call_new_array(size_t size, size_t alignment) {
+    (void)alignment;
+    return _Znam(size);
 }
 
 void *_ZnwmRKSt9nothrow_t(size_t size, const struct nothrow *tag) {
     (void)tag;
-    return nothrow_plain(size);
+    return likely(_Znwm == own_new) ? nothrow_plain(size) : attempt(call_new, size, 0);
 }
 
 void *_ZnamRKSt9nothrow_t(size_t size, const struct nothrow *tag) {
     (void)tag;
-    return nothrow_plain(size);
-}
-
-void *_ZnwmSt11align_val_t(size_t size, size_t alignment) {
-    return new_aligned(size, alignment);
-}
-
-void *_ZnamSt11align_val_t(size_t size, size_t alignment) {
-    return new_aligned(size, alignment);
+    bool ours = _Znam == own_new_array && _Znwm == own_new;
+    return likely(ours) ? nothrow_plain(size) : attempt(call_new_array, size, 0);
 }
 
 void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag) {
     (void)tag;
-    return nothrow_aligned(size, alignment);
+    bool ours = _ZnwmSt11align_val_t == own_new_aligned;
+    return likely(ours) ? nothrow_aligned(size, alignment)
+                        : attempt(_ZnwmSt11align_val_t, size, alignment);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag) {
     (void)tag;
-    return nothrow_aligned(size, alignment);
+    bool ours =
+        _ZnamSt11align_val_t == own_new_array_aligned && _ZnwmSt11align_val_t == own_new_aligned;
+    return likely(ours) ? nothrow_aligned(size, alignment)
+                        : attempt(_ZnamSt11align_val_t, size, alignment);
 }
 
-void _ZdlPv(void *pointer) {
+// ---- delete ---------------------------------------------------------------------------------------
+
+static void own_delete(void *pointer) {
     free_fast(pointer, "operator delete");
 }
 
-void _ZdaPv(void *pointer) {
+static void own_delete_array(void *pointer) {
+    if (unlikely(_ZdlPv != own_delete)) {
+        _ZdlPv(pointer);
+        return;
+    }
     free_fast(pointer, "operator delete[]");
 }
 
 // A size given to delete must be the one given to new, so its class must be the block's.
 void _ZdlPvm(void *pointer, size_t size) {
+    if (unlikely(_ZdlPv != own_delete)) {
+        _ZdlPv(pointer);
+        return;
+    }
     free_sized_fast(pointer, size, "operator delete");
 }
 
 void _ZdaPvm(void *pointer, size_t size) {
+    if (unlikely(_ZdaPv != own_delete_array) || unlikely(_ZdlPv != own_delete)) {
+        _ZdaPv(pointer);
+        return;
+    }
     free_sized_fast(pointer, size, "operator delete[]");
 }
 
 void _ZdlPvRKSt9nothrow_t(void *pointer, const struct nothrow *tag) {
     (void)tag;
-    free_fast(pointer, "operator delete");
+    _ZdlPv(pointer);
 }
 
 void _ZdaPvRKSt9nothrow_t(void *pointer, const struct nothrow *tag) {
     (void)tag;
-    free_fast(pointer, "operator delete[]");
+    _ZdaPv(pointer);
 }
 
-void _ZdlPvSt11align_val_t(void *pointer, size_t alignment) {
+static void own_delete_aligned(void *pointer, size_t alignment) {
     free_aligned(pointer, alignment, 0, "operator delete");
 }
 
-void _ZdaPvSt11align_val_t(void *pointer, size_t alignment) {
+static void own_delete_array_aligned(void *pointer, size_t alignment) {
+    if (unlikely(_ZdlPvSt11align_val_t != own_delete_aligned)) {
+        _ZdlPvSt11align_val_t(pointer, alignment);
+        return;
+    }
     free_aligned(pointer, alignment, 0, "operator delete[]");
 }
 
 void _ZdlPvmSt11align_val_t(void *pointer, size_t size, size_t alignment) {
+    if (unlikely(_ZdlPvSt11align_val_t != own_delete_aligned)) {
+        _ZdlPvSt11align_val_t(pointer, alignment);
+        return;
+    }
     free_aligned(pointer, alignment, size, "operator delete");
 }
 
 void _ZdaPvmSt11align_val_t(void *pointer, size_t size, size_t alignment) {
+    if (unlikely(_ZdaPvSt11align_val_t != own_delete_array_aligned) ||
+        unlikely(_ZdlPvSt11align_val_t != own_delete_aligned)) {
+        _ZdaPvSt11align_val_t(pointer, alignment);
+        return;
+    }
     free_aligned(pointer, alignment, size, "operator delete[]");
 }
 
 void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignment,
                                          const struct nothrow *tag) {
     (void)tag;
-    free_aligned(pointer, alignment, 0, "operator delete");
+    _ZdlPvSt11align_val_t(pointer, alignment);
 }
 
 void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignment,
                                          const struct nothrow *tag) {
     (void)tag;
-    free_aligned(pointer, alignment, 0, "operator delete[]");
+    _ZdaPvSt11align_val_t(pointer, alignment);
 }
 
 #endif

@@ -1,5 +1,5 @@
-// The nothrow forms of operator new return null, also when the new handler throws: bad_alloc, as the
-// standard allows it, or something else. The forms that throw let it out.
+// The nothrow forms of operator new return null, also when the new handler throws: bad_alloc, as
+// the standard allows it, or something else. The forms that throw let it out.
 #include "testing.h"
 
 #include <cstdint>
@@ -7,9 +7,15 @@
 
 struct Other {
     static int alive;
-    Other() { alive++; }
-    Other(const Other &) { alive++; }
-    ~Other() { alive--; }
+    Other() {
+        alive++;
+    }
+    Other(const Other &) {
+        alive++;
+    }
+    ~Other() {
+        alive--;
+    }
 };
 int Other::alive;
 

@@ -41,6 +41,21 @@ class Cxx(Case):
         self.linked(source, *flags)
         self.preloaded(source, *flags)
 
+    def test_nothing_replaced(self):
+        self.both("replaced.cc")
+
+    def test_single_replaced(self):
+        self.both("replaced.cc", "-DSINGLE")
+
+    def test_array_replaced(self):
+        self.both("replaced.cc", "-DARRAY")
+
+    def test_aligned_replaced(self):
+        self.both("replaced.cc", "-DALIGNED")
+
+    def test_aligned_array_replaced(self):
+        self.both("replaced.cc", "-DALIGNED_ARRAY")
+
     def test_handler_throws(self):
         self.both("handler.cc")
 
