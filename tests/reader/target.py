@@ -63,6 +63,28 @@ class ReaderCase(Case):
         code = subject.process.wait(60)
         self.assertEqual(code, 0, "the subject did not end well after it was read")
 
+    def gcore(self, subject):
+        self.succeed("gcore", "-o", self.folder / "core", subject.pid)
+        return self.folder / f"core.{subject.pid}"
+
+    def start_to_dump(self, mode):
+        """A subject of which the kernel can write a core, and what makes it do so."""
+        with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
+            if pattern.read().strip() != "core":
+                self.skipTest("cores do not go into the working directory here")
+        subject = self.start(mode, first=("sh", "-c", "ulimit -c unlimited; exec \"$@\"", "sh"),
+                             cwd=self.folder)
+
+        def dump():
+            os.kill(subject.pid, signal.SIGABRT)
+            subject.process.wait()
+            cores = list(self.folder.glob("core*"))
+            if not cores:
+                self.skipTest("the kernel wrote no core")
+            return cores[0]
+
+        return subject, dump
+
     def lucid(self, command, *words, code=0, **more):
         done = self.run_command(LUCID, command, *words, **more)
         self.assertEqual(done.returncode, code, f"{command} {words}\n{done.stdout}{done.stderr}")

@@ -285,6 +285,44 @@ class Access(ReaderCase):
             self.assertIn("it belongs to user 0", done.stderr)
             self.assertIn(f"sudo lucid {command} {subject.pid}", done.stderr)
 
+    # ---- cores that are cut off ----------------------------------------------------------------
+
+    def assert_says_it_is_cut_off(self, core):
+        """At whatever length: the commands answer with the core's lack, or refuse because of it."""
+        size = core.stat().st_size
+        refused = 0
+        for percent in (99, 95, 80, 60, 40, 20, 10, 5, 1):
+            os.truncate(core, size * percent // 100)
+            self.assertIn("The core is cut off: ", self.lucid("layout", core).stdout)
+            for command in ("heap", "check", "stats", "arena", "explain", "options"):
+                done = self.run_command(LUCID, command, core)
+                self.assertIn(done.returncode, (0, 1, 2), done.stderr)
+                refused += done.returncode == 2
+                text = done.stderr if done.returncode == 2 else done.stdout
+                self.assertRegex(text, r"is cut off: \S+ of \S+ are missing")
+                if done.returncode == 2:
+                    self.assertEqual(len(text.splitlines()), 1, text)
+                    self.assertIn("ulimit -c unlimited", text)
+                    self.assertIn("room on the disk", text)
+        self.assertGreater(refused, 0)
+
+    def test_core_of_gcore_that_is_cut_off(self):
+        core = self.gcore(self.start("demo"))
+        self.assertEqual(self.ask("layout", core)["target"]["missing"], 0)
+        size = core.stat().st_size
+        os.truncate(core, size - 12345)
+        # What gdb appends behind the memory, a table of sections, is not missed.
+        self.assertIn(self.ask("layout", core)["target"]["missing"], range(1, 12346))
+        self.assert_says_it_is_cut_off(core)
+
+    def test_core_of_the_kernel_that_is_cut_off(self):
+        _, dump = self.start_to_dump("demo")
+        self.assert_says_it_is_cut_off(dump())
+
+    def test_core_of_another_malloc_that_is_cut_off(self):
+        """It may be lucid's that is gone: nothing is said of what else it could be."""
+        self.assert_says_it_is_cut_off(self.gcore(self.start("demo", library=None)))
+
     # ---- other versions ------------------------------------------------------------------------
 
     def library_with(self, *changes):

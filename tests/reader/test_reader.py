@@ -378,10 +378,6 @@ class Reader(ReaderCase):
 
     # ---- cores -------------------------------------------------------------------------------
 
-    def gcore(self, subject):
-        self.succeed("gcore", "-o", self.folder / "core", subject.pid)
-        return self.folder / f"core.{subject.pid}"
-
     def test_core_of_gcore(self):
         subject = self.start("demo")
         core = self.gcore(subject)
@@ -392,24 +388,6 @@ class Reader(ReaderCase):
         self.assertEqual(bytes.fromhex(block["contents"])[:10], b"A" * 10)
         layout = self.ask("layout", core)
         self.assertEqual(int(layout["break"]["now"]["address"], 16), subject.address("break"))
-
-    def start_to_dump(self, mode):
-        """A subject of which the kernel can write a core, and what makes it do so."""
-        with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
-            if pattern.read().strip() != "core":
-                self.skipTest("cores do not go into the working directory here")
-        subject = self.start(mode, first=("sh", "-c", "ulimit -c unlimited; exec \"$@\"", "sh"),
-                             cwd=self.folder)
-
-        def dump():
-            os.kill(subject.pid, signal.SIGABRT)
-            subject.process.wait()
-            cores = list(self.folder.glob("core*"))
-            if not cores:
-                self.skipTest("the kernel wrote no core")
-            return cores[0]
-
-        return subject, dump
 
     def test_core_of_the_kernel(self):
         subject, dump = self.start_to_dump("demo")

@@ -10,6 +10,10 @@ static const char best_effort[] =
     "arenas and blocks with an mmap of their own are not shown";
 
 static void no_heap(const struct session *session) {
+    if (session->target.truncated) {
+        target_say_cut_off(&session->target, "what a heap is found by");
+        return;
+    }
     say("%s runs on no lucid, and no glibc heap can be walked behind its program break either: "
         "it has not allocated yet, or has an allocator of its own; `lucid layout` works on any "
         "process",

@@ -177,7 +177,8 @@ static bool walk_region(struct glibc_walk *walk, const struct target *target,
             return true;
         }
     }
-    uint64_t reached = try_walk(walk, walk->start);
+    // What is missing from a core may be what would have told that this is another allocator's.
+    uint64_t reached = target->truncated ? walk->start : try_walk(walk, walk->start);
     if (reached > walk->start) {
         record_chunks(walk, walk->start);
     }

@@ -63,6 +63,10 @@ int session_begin(struct session *session, const struct cli_command *command, in
     if (session->places.count == 0 && glibc_too) {
         return -1;
     }
+    if (session->places.count == 0 && target->truncated) {
+        target_say_cut_off(target, "what a heap is found by");
+        return session_end(session, EXIT_UNREADABLE);
+    }
     if (session->places.count == 0) {
         say("%s does not run on lucid; start it with `lucid run -- PROGRAM`, or give -- PROGRAM "
             "to this command",
@@ -119,7 +123,8 @@ void session_print_head(const struct session *session, struct out *out) {
                        : "; choose it with --root");
     }
     if (target->truncated) {
-        out_text(out, "the core is cut off: what lies behind its end is missing\n");
+        char lack[TARGET_LACK];
+        out_format(out, "the core %s\n", target_lack(lack, target));
     }
 }
 
@@ -131,6 +136,7 @@ void session_json_target(const struct target *target, struct json *json) {
     if (target->kind == TARGET_CORE) {
         json_string(json, "core", target->core);
         json_bool(json, "truncated", target->truncated);
+        json_number(json, "missing", target->truncated ? target->whole - target->held : 0);
     }
     if (target->pause == PAUSE_FROZEN) {
         json_number(json, "pause_ns", target->pause_length);

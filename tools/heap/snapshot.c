@@ -321,10 +321,14 @@ void snapshot_say_fault(const struct snapshot *snapshot) {
     unsigned long long root = snapshot->place.address;
     switch (reader->fault) {
     case READER_UNREADABLE:
+        if (snapshot->target->truncated) {
+            target_say_cut_off(snapshot->target, "a part of its lucid heap");
+            break;
+        }
         say("the lucid heap of %s cannot be read at 0x%llx%s", label, ull(reader->where),
             snapshot->target->kind == TARGET_CORE
-                ? ": the core was cut off or left that memory out; let it be dumped in full "
-                  "(`ulimit -c unlimited`, gdb's gcore)"
+                ? ": the core left that memory out; let it be dumped in full (core(5) tells how "
+                  "coredump_filter is set, or use gdb's gcore)"
                 : ": the process may have ended; run the command again");
         break;
     case READER_VERSION:

@@ -174,6 +174,10 @@ static void print_end(const struct view_of_process *seen) {
                    human_size(tables, process->page_tables));
     }
     out_format(out, "; user space ends at 0x%llx\n", ull(process_user_end(&seen->target)));
+    if (seen->target.truncated) {
+        char lack[TARGET_LACK];
+        out_format(out, "The core %s.\n", target_lack(lack, &seen->target));
+    }
     if (!seen->target.memory_readable) {
         out_format(out, "Not shown: the exact break and who owns it. %s\n", seen->target.obstacle);
     }

@@ -88,6 +88,16 @@ static size_t read_core(void *context, uint64_t address, void *to, size_t length
     return done;
 }
 
+uint64_t core_expect(struct target *target, const struct core *core, uint64_t offset,
+                     uint64_t length) {
+    uint64_t held = offset < core->length ? core->length - offset : 0;
+    uint64_t end = offset + length >= offset ? offset + length : UINT64_MAX;
+    target->held = core->length;
+    target->whole = end > target->whole ? end : target->whole;
+    target->truncated = target->truncated || length > held;
+    return length < held ? length : held;
+}
+
 static void add_segment(struct target *target, struct core *core, const GElf_Phdr *header) {
     if (header->p_memsz == 0 || header->p_vaddr + header->p_memsz < header->p_vaddr) {
         return;
@@ -96,16 +106,11 @@ static void add_segment(struct target *target, struct core *core, const GElf_Phd
                                  sizeof(struct core_segment));
     struct core_segment *segment = &core->segments[core->segment_count++];
     uint64_t stored = header->p_filesz < header->p_memsz ? header->p_filesz : header->p_memsz;
-    uint64_t held = header->p_offset < core->length ? core->length - header->p_offset : 0;
-    if (stored > held) {
-        target->truncated = true;
-        stored = held;
-    }
     *segment = (struct core_segment){
         .start = header->p_vaddr,
         .end = header->p_vaddr + header->p_memsz,
         .offset = header->p_offset,
-        .stored = stored,
+        .stored = core_expect(target, core, header->p_offset, stored),
         .flags = header->p_flags,
         .file = -1,
     };

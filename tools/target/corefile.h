@@ -9,6 +9,10 @@ struct core;
 // What the notes say; fills name, pid, threads, regions, auxv of the target.
 void core_read_notes(struct target *target, struct core *core);
 
+// These bytes should be in the core file. Returns how many of them are.
+uint64_t core_expect(struct target *target, const struct core *core, uint64_t offset,
+                     uint64_t length);
+
 struct core_segment {
     uint64_t start;
     uint64_t end;

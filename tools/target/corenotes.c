@@ -164,13 +164,10 @@ static void read_note(struct target *target, struct core *core, const struct not
 static void read_note_segment(struct target *target, struct core *core, Elf *elf,
                               const GElf_Phdr *header) {
     size_t threads = target->thread_count;
+    size_t length = (size_t)core_expect(target, core, header->p_offset, header->p_filesz);
     if (header->p_offset >= core->length) {
-        target->truncated = true;
         return;
     }
-    size_t held = core->length - header->p_offset;
-    size_t length = header->p_filesz < held ? (size_t)header->p_filesz : held;
-    target->truncated |= length < header->p_filesz;
     Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)header->p_offset, length, ELF_T_NHDR);
     size_t at = 0;
     GElf_Nhdr note;

@@ -103,6 +103,21 @@ void target_refused(struct target *target, const char *what, int error) {
              what, target->label, strerror(error), why, other != NULL ? other : fix);
 }
 
+const char *target_lack(char to[TARGET_LACK], const struct target *target) {
+    char missing[SIZE_TEXT];
+    char whole[SIZE_TEXT];
+    snprintf(to, TARGET_LACK, "is cut off: %s of %s are missing",
+             human_size(missing, target->whole - target->held), human_size(whole, target->whole));
+    return to;
+}
+
+void target_say_cut_off(const struct target *target, const char *what) {
+    char lack[TARGET_LACK];
+    say("%s %s, and with them %s; let the program dump again with `ulimit -c unlimited` and that "
+        "much room on the disk, or use gdb's gcore",
+        target->label, target_lack(lack, target), what);
+}
+
 void target_not_there(pid_t pid) {
     if (pid > 0 && kill(pid, 0) != 0 && errno == EPERM) {
         say("process %d is hidden from you: it is another user's, and /proc is mounted with "

@@ -44,6 +44,8 @@ struct target {
     uint64_t headers;      // AT_PHDR, or 0
     uint64_t page_size;
     bool truncated;  // a core that ends too early
+    uint64_t whole;  // bytes that a core file should have, as far as its headers tell
+    uint64_t held;   // and those it has
     char core[4096]; // path of the core file
     int memory_fd;   // /proc/PID/mem, -1 until needed
     struct core *core_data;
@@ -63,6 +65,13 @@ bool target_regions(struct target *target, bool counts);
 // `what` of a living process cannot be read because of `error`: a sentence into `obstacle` that
 // names the missing permission and what helps.
 void target_refused(struct target *target, const char *what, int error);
+
+// What a truncated core lacks: "is cut off: 1.2M of 3.0M are missing".
+#define TARGET_LACK 80
+const char *target_lack(char to[TARGET_LACK], const struct target *target);
+
+// Says that because of this `what` cannot be read, and what helps.
+void target_say_cut_off(const struct target *target, const char *what);
 
 // The process that traces this one, or 0.
 pid_t target_tracer(pid_t pid);
