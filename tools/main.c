@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -110,7 +111,7 @@ static int help_on(int argc, char **argv) {
     return run_command(command, 2, arguments);
 }
 
-int main(int argc, char **argv) {
+static int choose(int argc, char **argv) {
     static const struct option options[] = {
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
@@ -141,4 +142,15 @@ int main(int argc, char **argv) {
     }
     const struct command *command = command_find(argv[0]);
     return command == NULL ? refuse_command(argv[0]) : run_command(command, argc, argv);
+}
+
+// Commands with much to say end their output themselves; help, the version and short answers go
+// through stdio, and whether they have arrived is known when nothing is left in its buffer.
+int main(int argc, char **argv) {
+    int code = choose(argc, argv);
+    if (ferror(stdout) != 0 || fflush(stdout) != 0) {
+        fprintf(stderr, "lucid: the output could not be written (%s)\n", strerror(errno));
+        return EXIT_UNREADABLE;
+    }
+    return code;
 }

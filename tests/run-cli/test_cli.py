@@ -1,6 +1,7 @@
 """lucid without a program to run: help, version, mistakes, options."""
 
 import json
+import os
 import re
 import shutil
 
@@ -72,6 +73,18 @@ class Cli(Case):
         header = (SOURCE / "include" / "lucid.h").read_text(encoding="utf-8")
         version = re.search(r'#define LUCID_VERSION "(.*)"', header)[1]
         self.assertEqual(self.succeed(LUCID, "--version"), f"lucid {version}\n")
+
+    def test_output_that_cannot_be_written(self):
+        lines = [("--help",), ("help",), ("--version",), ("verify", os.getpid()), ("options",),
+                 ("layout", os.getpid())]
+        for command in self.commands():
+            lines += [("help", command), (command, "--help")]
+        for words in lines:
+            for to in ("> /dev/full", ">&-"):
+                done = self.run_command("sh", "-c", f'exec "$@" {to}', "sh", LUCID, *words)
+                self.assertEqual(done.returncode, 2, (words, to))
+                self.assertIn("the output could not be written", done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
     def test_no_command(self):
         done = self.run_command(LUCID)

@@ -1,8 +1,8 @@
 // lucid bench: the user's own program under lucid, the C library's malloc and the peers.
 #include "commands.h"
+#include "target/cli.h"
 #include "trial.h"
 #include "util/human.h"
-#include "util/out.h"
 #include "verdict.h"
 
 #include <getopt.h>
@@ -154,12 +154,7 @@ static int compare(struct contest *contest, const struct request *request) {
     } else {
         verdict_table(contest, request->program);
     }
-    bool same = verdict_endings(contest);
-    if (!out_flush(&out_standard) || fflush(stdout) != 0) {
-        say("the result could not be written");
-        return EXIT_UNREADABLE;
-    }
-    return same ? EXIT_FINE : EXIT_FINDING;
+    return cli_end(verdict_endings(contest) ? EXIT_FINE : EXIT_FINDING);
 }
 
 int cmd_bench(int argc, char **argv) {
