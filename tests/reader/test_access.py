@@ -285,6 +285,32 @@ class Access(ReaderCase):
             self.assertIn("it belongs to user 0", done.stderr)
             self.assertIn(f"sudo lucid {command} {subject.pid}", done.stderr)
 
+    # ---- what a core does not say ------------------------------------------------------------------
+
+    def test_layout_of_a_core_adds_up(self):
+        core = self.gcore(self.start("demo"))
+        mappings = [mapping for mapping in self.ask("layout", core)["mappings"]
+                    if int(mapping["start"], 16) < 1 << 63]
+        told = re.search(r" mappings, (\S+)([MG]) of addresses", self.lucid("layout", core).stdout)
+        size = sum(mapping["size"] for mapping in mappings) / (1 << {"M": 20, "G": 30}[told[2]])
+        self.assertAlmostEqual(float(told[1]), size, delta=0.06)
+
+    def test_vdso_of_a_core_has_its_name(self):
+        """gcore writes it down without one, the kernel's cores do not name it either."""
+        subject = self.start("demo")
+        for target in (subject.pid, self.gcore(subject)):
+            names = {mapping["name"]: mapping["owner"]
+                     for mapping in self.ask("layout", target)["mappings"]}
+            self.assertEqual(names.get("[vdso]"), "vdso", names)
+
+    def test_files_that_a_core_does_not_name(self):
+        """The list of files stands at the end of gcore's core, and is cut off."""
+        core = self.gcore(self.start("demo"))
+        os.truncate(core, core.stat().st_size * 99 // 100)
+        text = self.lucid("layout", core).stdout
+        self.assertNotRegex(text, "(?m) of $")
+        self.assertIn("a program or library, not named here", text)
+
     # ---- cores that are cut off ----------------------------------------------------------------
 
     def assert_says_it_is_cut_off(self, core):

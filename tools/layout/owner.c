@@ -40,6 +40,8 @@ void owner_text(char *to, size_t length, const struct target *target, const stru
         snprintf(to, length, "%.*s", (int)(strlen(region->name) - 2), region->name + 1);
     } else if (image != NULL && region->name[0] != 0) {
         snprintf(to, length, "%s of %s%s", part_name(region), base_name(region->name), deleted);
+    } else if (image != NULL && image->region->name[0] == 0) {
+        snprintf(to, length, "a program or library, not named here");
     } else if (image != NULL && region->end <= image->end + target->page_size) {
         snprintf(to, length, "bss of %s", base_name(image->region->name));
     } else if (region->name[0] != 0) {

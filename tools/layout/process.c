@@ -102,10 +102,21 @@ static void read_command(struct process *process, pid_t pid) {
     free(text);
 }
 
+// As the kernel counts them, which leaves its own page at the end of all addresses out.
+static uint64_t mapped_bytes(const struct target *target) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < target->regions.count; i++) {
+        const struct region *region = &target->regions.list[i];
+        bytes += region->start < (uint64_t)1 << 63 ? region->end - region->start : 0;
+    }
+    return bytes;
+}
+
 void process_read(struct process *process, const struct target *target) {
     memset(process, 0, sizeof(*process));
     if (target->kind == TARGET_CORE || target->pid == 0) {
         process->threads = target->thread_count;
+        process->virtual_size = mapped_bytes(target);
         return;
     }
     read_stat(process, target->alive);

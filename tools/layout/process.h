@@ -24,8 +24,8 @@ struct process {
     uint64_t resident;
     uint64_t swapped;
     uint64_t peak_resident;
-    uint64_t virtual_size;
-    char command[256]; // the arguments, cut off
+    uint64_t virtual_size; // of a core: what its mappings add up to
+    char command[256];     // the arguments, cut off
 };
 
 void process_read(struct process *process, const struct target *target);

@@ -183,7 +183,10 @@ static void add_regions(struct target *target, const struct core *core) {
         const struct core_segment *segment = &core->segments[i];
         char rights[5] = {segment->flags & PF_R ? 'r' : '-', segment->flags & PF_W ? 'w' : '-',
                           segment->flags & PF_X ? 'x' : '-', 'p', 0};
-        const char *name = segment->file >= 0 ? core->files[segment->file].path : "";
+        bool vdso = target->vdso != 0 && segment->start == target->vdso;
+        const char *name = segment->file >= 0 ? core->files[segment->file].path
+                           : vdso             ? "[vdso]"
+                                              : "";
         struct region *region =
             regions_add(&target->regions, segment->start, segment->end, rights, name);
         region->offset = segment->file_offset;

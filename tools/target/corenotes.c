@@ -65,6 +65,8 @@ static void read_auxv(struct target *target, const struct note *note) {
             target->entry = value;
         } else if (entry.a_type == AT_PHDR) {
             target->headers = value;
+        } else if (entry.a_type == AT_SYSINFO_EHDR) {
+            target->vdso = value;
         } else if (entry.a_type == AT_PAGESZ && value >= 4096 && value <= 65536 &&
                    (value & (value - 1)) == 0) {
             target->page_size = value;

@@ -42,6 +42,7 @@ struct target {
     uint64_t pause_length; // nanoseconds; how long --freeze held the target
     uint64_t entry;        // AT_ENTRY, or 0
     uint64_t headers;      // AT_PHDR, or 0
+    uint64_t vdso;         // of a core: AT_SYSINFO_EHDR, or 0
     uint64_t page_size;
     bool truncated;  // a core that ends too early
     uint64_t whole;  // bytes that a core file should have, as far as its headers tell
