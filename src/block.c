@@ -122,19 +122,33 @@ static bool block_apart(const void *pointer, const char *function, struct block 
     return true;
 }
 
+COLD _Noreturn void block_panic(const char *function, const char *kind, const void *pointer) {
+    struct mapping mapping;
+    if (mapping_around(pointer, &mapping)) {
+        panic_mapped(function, kind, pointer, &mapping);
+    }
+    panic_misuse(function, kind, pointer);
+}
+
+// Of a large block that was freed nothing is left to tell it from memory that never was a block.
+static COLD _Noreturn void panic_no_block(const void *pointer, const char *function) {
+    struct mapping mapping;
+    if (mapping_around(pointer, &mapping) && (uintptr_t)pointer != mapping.address) {
+        panic_mapped(function, "pointer into the middle of a block", pointer, &mapping);
+    }
+    if (harden_on() && fence_was(pointer)) {
+        panic_free_already(pointer, function);
+    }
+    panic_misuse(function, "pointer freed already or never given out", pointer);
+}
+
 struct block block_of(const void *pointer, const char *function) {
     struct block block;
     if ((uintptr_t)pointer % BLOCK_ALIGN != 0) {
-        panic_misuse(function, "unaligned pointer", pointer);
+        block_panic(function, "unaligned pointer", pointer);
     }
     if (!arena_block(pointer, function, &block) && !block_apart(pointer, function, &block)) {
-        if (harden_on() && fence_was(pointer)) {
-            panic_misuse(function, "double free of", pointer);
-        }
-        panic_misuse(function,
-                     in_arena((uintptr_t)pointer) ? "pointer to memory that is not in use"
-                                                  : "pointer that lucid never gave out",
-                     pointer);
+        panic_no_block(pointer, function);
     }
     return block;
 }

@@ -19,6 +19,9 @@ struct block {
 // the start of a block in use.
 struct block block_of(const void *pointer, const char *function);
 
+// panic_misuse that also finds a pointer in a block with a mapping of its own.
+_Noreturn void block_panic(const char *function, const char *kind, const void *pointer);
+
 // The class of a small block in use, by the same tests as block_of but at half the cost. 0: it is
 // none, or one with more to it (a mode, an observer, a region), which block_of tells.
 unsigned block_plain_class(const void *pointer);

@@ -51,10 +51,10 @@ static bool is_filled(uintptr_t start, uintptr_t end, uint8_t byte) {
 static void check_borders(const struct mapping *mapping, const char *function) {
     uint8_t byte = border_byte(mapping);
     if (!is_filled(mapping->start, mapping->address, byte)) {
-        panic_misuse(function, "buffer underflow of", (void *)mapping->address);
+        panic_mapped(function, "buffer underflow of", (void *)mapping->address, mapping);
     }
     if (!is_filled(mapping->address + mapping->asked, inside_end(mapping), byte)) {
-        panic_misuse(function, "buffer overflow of", (void *)mapping->address);
+        panic_mapped(function, "buffer overflow of", (void *)mapping->address, mapping);
     }
 }
 

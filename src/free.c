@@ -77,10 +77,10 @@ static void check_size(const struct block *block, const void *pointer, size_t si
                        const char *function) {
     bool exact = harden_on() && block->kind != BLOCK_LARGE && block->region == NULL;
     if (exact && size != block->size) {
-        panic_misuse(function, "wrong size given with", pointer);
+        block_panic(function, "wrong size given with", pointer);
     }
     if (size > block->size || (size < block->size / 2 && block->size > 64)) {
-        panic_misuse(function, "wrong size given with", pointer);
+        block_panic(function, "wrong size given with", pointer);
     }
 }
 
@@ -91,7 +91,7 @@ NOINLINE void free_sized_slow(void *pointer, size_t size, const char *function) 
     struct block block = block_to_free(pointer, function);
     if (!harden_on() && block.kind == BLOCK_SMALL) {
         if (size > SMALL_MAX || block.class != sizeclass_of(size == 0 ? 1 : size)) {
-            panic_misuse(function, "wrong size given with", pointer);
+            block_panic(function, "wrong size given with", pointer);
         }
         free_fast(pointer, function);
         return;
@@ -112,10 +112,10 @@ STANDARD_NAME(void, free_sized, (void *, size_t), lucid_free_sized)
 // An aligned block may lie in a larger class than its size alone asks for.
 void free_aligned(void *pointer, size_t alignment, size_t size, const char *function) {
     if (!is_power_of_two(alignment) || !is_aligned((uintptr_t)pointer, alignment)) {
-        panic_misuse(function, "wrong alignment given with", pointer);
+        block_panic(function, "wrong alignment given with", pointer);
     }
     if (pointer != NULL && size > block_to_free(pointer, function).size) {
-        panic_misuse(function, "wrong size given with", pointer);
+        block_panic(function, "wrong size given with", pointer);
     }
     free_fast(pointer, function);
 }

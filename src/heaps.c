@@ -25,7 +25,7 @@ static struct block block_in(const struct lucid_region *region, const void *poin
                              const char *function) {
     struct block block = block_of(pointer, function);
     if (block.region != region) {
-        panic_misuse(function, "block that is not of this heap", pointer);
+        block_panic(function, "block that is not of this heap", pointer);
     }
     return block;
 }

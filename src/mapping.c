@@ -202,6 +202,18 @@ bool mapping_find(const void *block, struct mapping *found) {
     return known;
 }
 
+COLD bool mapping_around(const void *pointer, struct mapping *found) {
+    const struct mapping_table *t = table();
+    bool known = false;
+    os_lock(&table()->lock);
+    for (uint32_t i = 0; i < t->capacity && !known; i++) {
+        *found = t->entries[i];
+        known = found->address != 0 && (uintptr_t)pointer - found->address < found->size;
+    }
+    os_unlock(&table()->lock);
+    return known;
+}
+
 // pre: it is in the table no more.
 static void end(const struct mapping *mapping) {
     if (!os_unmap((void *)mapping->start, mapping->length)) {

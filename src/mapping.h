@@ -14,6 +14,9 @@ void *mapping_new(size_t size, size_t alignment, struct lucid_region *region);
 // Looks an address up. False: it is not the start of a mapping.
 bool mapping_find(const void *block, struct mapping *found);
 
+// Finds the block that an address lies in, by a look at all of them. False: there is none.
+bool mapping_around(const void *pointer, struct mapping *found);
+
 // Ends a mapping. False: there is none at this address (nothing was done).
 bool mapping_free(const void *block);
 

@@ -18,6 +18,21 @@ static _Noreturn void finish(struct text *line) {
     os_abort();
 }
 
+// "N bytes into the ", if any, "SIZE-byte block ", and where that begins unless it is `address`.
+static void describe_block(struct text *line, uintptr_t address, uintptr_t block, uint64_t size,
+                           const char *what) {
+    if (address != block) {
+        text_add_number(line, address - block);
+        text_add(line, " bytes into the ");
+    }
+    text_add_number(line, size);
+    text_add(line, what);
+    if (address != block) {
+        text_add_char(line, ' ');
+        text_add_hex(line, block);
+    }
+}
+
 static void describe_span(struct text *line, uint32_t head, uintptr_t address) {
     unsigned class = run_at(head)->class;
     if (class == 0 || class >= CLASS_COUNT) {
@@ -26,18 +41,8 @@ static void describe_span(struct text *line, uint32_t head, uintptr_t address) {
     }
     size_t size = sizeclass_size(class);
     unsigned index = sizeclass_index(class, address - unit_address(head));
-    uintptr_t block = unit_address(head) + index * size;
-    if (address != block) {
-        text_add_number(line, address - block);
-        text_add(line, " bytes into the ");
-    }
-    text_add_number(line, size);
-    text_add(line, "-byte block ");
-    if (address != block) {
-        text_add_hex(line, block);
-        text_add_char(line, ' ');
-    }
-    text_add(line, "of span ");
+    describe_block(line, address, unit_address(head) + index * size, size, "-byte block");
+    text_add(line, " of span ");
     text_add_hex(line, unit_address(head));
 }
 
@@ -54,9 +59,7 @@ static void describe_unit(struct text *line, uintptr_t address) {
         describe_span(line, head, address);
         break;
     case RUN_LARGE:
-        text_add_number(line, address - unit_address(head));
-        text_add(line, " bytes into the large block ");
-        text_add_hex(line, unit_address(head));
+        describe_block(line, address, unit_address(head), run_at(head)->size, "-byte large block");
         break;
     case RUN_FOREIGN:
         text_add(line, "in memory that somebody else took with sbrk");
@@ -72,24 +75,47 @@ static bool is_guarded(const void *pointer) {
     return guard != NULL && (uintptr_t)pointer - guard->start < guard->length;
 }
 
-void panic_describe(const char *function, const char *kind, const void *pointer) {
-    char buffer[400];
-    struct text line = panic_begin(buffer, sizeof(buffer) - 1);
+// The line up to the details.
+static struct text misuse_begin(char *buffer, size_t capacity, const char *function,
+                                const char *kind, const void *pointer) {
+    struct text line = panic_begin(buffer, capacity);
     text_add(&line, function);
     text_add(&line, "(): ");
     text_add(&line, kind);
     text_add_char(&line, ' ');
     text_add_hex(&line, (uintptr_t)pointer);
     text_add(&line, " (");
-    if (root.fixed.units != NULL && in_arena((uintptr_t)pointer)) {
+    return line;
+}
+
+static void misuse_end(struct text *line) {
+    text_add(line, ")\n");
+    os_write(2, line->start, line->length);
+}
+
+void panic_describe(const char *function, const char *kind, const void *pointer) {
+    char buffer[400];
+    struct text line = misuse_begin(buffer, sizeof(buffer) - 1, function, kind, pointer);
+    if (root.fixed.units == NULL) {
+        text_add(&line, "nothing was given out so far");
+    } else if (in_arena((uintptr_t)pointer)) {
         describe_unit(&line, (uintptr_t)pointer);
     } else if (is_guarded(pointer)) {
         text_add(&line, "a sampled block between guard pages");
     } else {
-        text_add(&line, "not in lucid's memory");
+        text_add(&line, "in no block of lucid's");
     }
-    text_add(&line, ")\n");
-    os_write(2, line.start, line.length);
+    misuse_end(&line);
+}
+
+_Noreturn void panic_mapped(const char *function, const char *kind, const void *pointer,
+                            const struct mapping *mapping) {
+    char buffer[400];
+    struct text line = misuse_begin(buffer, sizeof(buffer) - 1, function, kind, pointer);
+    describe_block(&line, (uintptr_t)pointer, mapping->address, mapping->asked,
+                   "-byte mapped block");
+    misuse_end(&line);
+    os_abort();
 }
 
 _Noreturn void panic_misuse(const char *function, const char *kind, const void *pointer) {

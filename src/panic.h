@@ -11,6 +11,13 @@
 // wrong with `pointer`; the details (block, span) are looked up here.
 _Noreturn void panic_misuse(const char *function, const char *kind, const void *pointer);
 
+struct mapping;
+
+// The same of a pointer into a block with a mapping of its own. Those are not looked up here, because
+// that takes a lock: block_panic does, before it comes here.
+_Noreturn void panic_mapped(const char *function, const char *kind, const void *pointer,
+                            const struct mapping *mapping);
+
 // The same line without the end of the process, for who has more to say before it.
 void panic_describe(const char *function, const char *kind, const void *pointer);
 

@@ -342,7 +342,7 @@ void region_require(const struct lucid_region *region, const char *function) {
     bool inside = address >= __atomic_load_n(&root.live.meta_next, __ATOMIC_RELAXED) &&
                   is_aligned(address, 64) && address <= root.fixed.meta_end - sizeof(*region);
     if (!inside || region->self != address) {
-        panic_misuse(function, "pointer that is no heap", region);
+        block_panic(function, "pointer that is no heap", region);
     }
     if (atomic_load_explicit(&region->state, memory_order_relaxed) != REGION_LIVE) {
         panic_misuse(function, "use of the destroyed heap", region);

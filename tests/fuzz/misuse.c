@@ -97,7 +97,7 @@ static bool double_free(struct input *input, const struct slot *slot, struct act
     act->pointer = slot->block;
     act->run = input_byte(input) % 2 ? run_free_twice : run_free_later;
     act->kinds[0] = "double free";
-    act->kinds[1] = in_arena((uintptr_t)slot->block) ? "not in use" : "never gave out";
+    act->kinds[1] = "freed already or never given out";
     act->kinds[2] = "into the middle"; // a large block that joined the one before it, freed as well
     return true;
 }
@@ -114,8 +114,8 @@ static bool use_after_free(struct input *input, const struct slot *slot, struct 
                         0,
                         0,
                         some_use(input),
-                        {"double free", "free block", "not in use", "into the middle",
-                         "never handed out", "never gave out"}};
+                        {"double free", "free block", "freed already or never given out",
+                         "into the middle", "never handed out"}};
     return true;
 }
 
@@ -125,12 +125,8 @@ static bool interior(struct input *input, const struct slot *slot, struct act *a
     }
     size_t places = (slot->usable - 1) / BLOCK_ALIGN;
     size_t offset = (1 + input_pair(input) % places) * BLOCK_ALIGN;
-    *act = (struct act){"interior pointer",
-                        slot->block + offset,
-                        0,
-                        0,
-                        some_use(input),
-                        {in_arena((uintptr_t)slot->block) ? "into the middle" : "never gave out"}};
+    *act = (struct act){"interior pointer", slot->block + offset, 0, 0,
+                        some_use(input),    {"into the middle"}};
     return true;
 }
 
@@ -146,11 +142,8 @@ static bool foreign(struct input *input, const struct slot *slot, struct act *ac
     static char in_data[64] __attribute__((aligned(16)));
     void *on_stack = (void *)align_up((uintptr_t)act, BLOCK_ALIGN);
     void *choices[] = {in_data, on_stack, (void *)(uintptr_t)16, malloc(100)};
-    *act = (struct act){"foreign pointer", choices[input_byte(input) % 4], 0, 0, some_use(input),
-                        {"never gave out"}};
-    if (act->pointer == choices[3]) {
-        act->kinds[1] = "not in use"; // the C library's heap may lie in a hole of the arena
-    }
+    *act = (struct act){"foreign pointer", choices[input_byte(input) % 4],      0, 0,
+                        some_use(input),   {"freed already or never given out"}};
     static void *kept; // until the next time, so that it is still the C library's in the child
     free(kept);
     kept = choices[3];

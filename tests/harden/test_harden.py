@@ -70,8 +70,10 @@ class Harden(Case):
 
     def test_large_overflows_within_the_page_are_found_at_free(self):
         self.assertEqual(self.case("large_overflow").returncode, -signal.SIGSEGV)
-        self.assert_stopped("large_overflow_within_the_page", "free", "buffer overflow of", r".*")
-        self.assert_stopped("large_underflow", "free", "buffer underflow of", r".*")
+        self.assert_stopped("large_overflow_within_the_page", "free", "buffer overflow of",
+                            "99999-byte mapped block")
+        self.assert_stopped("large_underflow", "free", "buffer underflow of",
+                            r"\d+-byte mapped block")
 
     def test_large_double_free_is_found(self):
         self.assert_stopped("large_double_free", "free", "double free of", r".*")

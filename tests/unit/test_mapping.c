@@ -30,9 +30,13 @@ static void finds_what_it_has(void **state) {
             assert_true(found.asked == sizes[i] && found.size >= sizes[i]);
             assert_true(test_filled(blocks[i], blocks[i], sizes[i], sizes[i]));
             assert_false(mapping_find(blocks[i] + 16, &found));
+            size_t inside = test_random(&random) % sizes[i];
+            assert_true(mapping_around(blocks[i] + inside, &found));
+            assert_ptr_equal(found.address, blocks[i]);
             assert_true(mapping_free(blocks[i]));
             assert_false(mapping_free(blocks[i]));
             assert_false(mapping_find(blocks[i], &found));
+            assert_false(mapping_around(blocks[i] + inside, &found));
             blocks[i] = NULL;
         }
         if (step % 1000 == 0) {
@@ -52,6 +56,8 @@ static void nothing_is_found(void **state) {
     struct mapping found;
     assert_false(mapping_find(NULL, &found));
     assert_false(mapping_find(&found, &found));
+    assert_false(mapping_around(NULL, &found));
+    assert_false(mapping_around(&found, &found));
     assert_false(mapping_free(NULL));
     assert_null(mapping_resize(NULL, 100));
     assert_null(mapping_resize(&found, 100));

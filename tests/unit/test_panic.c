@@ -179,6 +179,57 @@ static void frees_at_once_are_found(void **state) {
     require_report(guarded_twice, " lucid: free(): double free of 0x", text, sizeof(text));
 }
 
+// ---- blocks with a mapping of their own -----------------------------------------------------------
+// They are in no table that the report itself reads.
+
+static void mapping_of_wrong_size(void) {
+    lucid_free_sized(lucid_malloc(100 * MIB), 10);
+}
+
+static void mapping_of_wrong_alignment(void) {
+    char *block = lucid_malloc(100 * MIB);
+    lucid_free_aligned_sized(block, (size_t)1 << 46, 100 * MIB);
+}
+
+static void mapping_of_another_heap(void) {
+    lucid_heap *heap = lucid_heap_new("without");
+    lucid_heap_free(heap, lucid_malloc(100 * MIB));
+}
+
+static void mapping_that_is_no_heap(void) {
+    lucid_heap_free_all((lucid_heap *)((char *)lucid_malloc(100 * MIB) + 4096));
+}
+
+static void fenced_overflow(void) {
+    (void)setenv("LUCID_OPTIONS", "harden=1", 1);
+    char *block = lucid_malloc(99999);
+    block[99999] ^= 1;
+    lucid_free(block);
+}
+
+static void fenced_interior(void) {
+    (void)setenv("LUCID_OPTIONS", "harden=1", 1);
+    lucid_free((char *)lucid_malloc(MIB) + 4096);
+}
+
+static void fenced_used_after_free(void) {
+    (void)setenv("LUCID_OPTIONS", "harden=1", 1);
+    void *block = lucid_malloc(MIB);
+    lucid_free(block);
+    (void)lucid_realloc(block, 10);
+}
+
+static void mappings_are_named(void **state) {
+    (void)state;
+    require_end(mapping_of_wrong_size, " (104857600-byte mapped block)\n");
+    require_end(mapping_of_wrong_alignment, " (104857600-byte mapped block)\n");
+    require_end(mapping_of_another_heap, " (104857600-byte mapped block)\n");
+    require_end(mapping_that_is_no_heap, " (4096 bytes into the 104857600-byte mapped block 0x");
+    require_end(fenced_overflow, " (99999-byte mapped block)\n");
+    require_end(fenced_interior, " (4096 bytes into the 1048576-byte mapped block 0x");
+    require_end(fenced_used_after_free, " lucid: realloc(): use of the free block 0x");
+}
+
 // ---- no start ---------------------------------------------------------------------------------------
 // The system refuses all addresses, so that nothing can have come from lucid.
 
@@ -224,7 +275,9 @@ static void nothing_is_ours_without_a_start(void **state) {
         skip(); // without faults to inject
     }
     const char *sentence = "pointer that lucid never gave out 0x";
+    const char *details = " (nothing was given out so far)\n";
     require_end(free_unstarted, sentence);
+    require_end(free_unstarted, details);
     require_end(free_sized_unstarted, sentence);
     require_end(free_sized_slow_unstarted, sentence);
     require_end(realloc_unstarted, sentence);
@@ -318,9 +371,8 @@ static void foreign_memory_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frees_at_once_are_found),
-        cmocka_unit_test(nothing_is_ours_without_a_start),
-        cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(frees_at_once_are_found),         cmocka_unit_test(mappings_are_named),
+        cmocka_unit_test(nothing_is_ours_without_a_start), cmocka_unit_test(damage_is_found),
         cmocka_unit_test(foreign_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
