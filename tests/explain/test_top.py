@@ -297,6 +297,12 @@ class Top(AccountCase):
         self.assertNotIn("\x1b", text)
         text = self.lucid("top", "--once", "--tab", "threads", subject.pid).stdout
         self.assertNotIn("live blocks", text)
+        plain = self.lucid("top", "--once", subject.pid, env={"LC_ALL": "C"}).stdout
+        self.assertTrue(plain.isascii(), plain)
+        self.assertIn("live: # x + - most to least", plain)
+        self.assertRegex(plain, r"(?m)^#$")
+        text = self.lucid("top", "--once", subject.pid, env={"LC_ALL": "C.UTF-8"}).stdout
+        self.assertIn("live: █ ▓ ▒ ░ most to least", text)
         answer = self.ask("top", "--once", subject.pid)
         self.check_identity(answer)
         self.assertEqual(answer["threads"][0]["tid"], subject.pid)

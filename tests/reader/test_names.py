@@ -109,7 +109,8 @@ class Names(ReaderCase):
         subject = self.subject()
         for words in (("arena", subject.pid), ("layout", subject.pid), ("explain", subject.pid),
                       ("top", "--once", subject.pid)):
-            self.assertIn("wörker ?x", self.lucid(*words).stdout)
+            shown = self.lucid(*words, env={"LC_ALL": "C.UTF-8"}).stdout
+            self.assertIn("wörker ?x", shown)
         rows = self.lucid("arena", subject.pid).stdout.splitlines()
         wide = next(row for row in rows if "wörker" in row)
         head = next(row for row in rows if "STATE" in row)

@@ -152,6 +152,12 @@ class Reader(ReaderCase):
         mappings = [b for b in self.ask("heap", subject.pid)["blocks"] if b.get("kind") == "mapping"]
         self.assertEqual(live, summary["used"]["bytes"] - sum(b["size"] for b in mappings))
         self.assertIn("one cell", self.lucid("map", subject.pid).stdout)
+        shades = self.lucid("map", subject.pid, env={"LC_ALL": "C.UTF-8"}).stdout
+        self.assertIn("█████", shades)
+        letters = self.lucid("map", subject.pid, env={"LC_ALL": "C"}).stdout
+        self.assertTrue(letters.isascii(), letters)
+        shades = shades.translate(str.maketrans("█▓▒░·", "#x+-."))
+        self.assertEqual(letters.splitlines()[1:], shades.splitlines()[1:])  # without the time
         first = self.ask("heap", "--class", 112, "--limit", 1, subject.pid)["blocks"][0]
         near = self.ask("map", "--zoom", first["address"], subject.pid)
         self.assertEqual(near["cell_bytes"], 64)

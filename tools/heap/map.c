@@ -19,6 +19,7 @@ struct picture {
     uint64_t zoom; // address to look at closely; 0: the whole arena
     uint64_t cell; // 0: chosen by the size of the heap
     const char *svg;
+    bool ascii; // text of plain letters, where the locale has no shades
 };
 
 static bool take_option(int option, const char *value, void *context) {
@@ -83,12 +84,10 @@ static const char *cell_colour(const struct cells *cells, const struct cell *cel
     return colours[cell_tone(cells, cell)];
 }
 
-static const char *cell_text(const struct cells *cells, const struct cell *cell) {
-    return cell_glyph(cells, cell, false);
-}
-
-static void print_row(const struct cells *cells, size_t first, unsigned per_row, bool colour) {
+static void print_row(const struct picture *picture, const struct cells *cells, size_t first,
+                      unsigned per_row) {
     struct out *out = &out_standard;
+    bool colour = picture->session.cli.colour;
     const char *current = "";
     out_format(out, "  0x%-16llx ", ull(cells->start + first * cells->size));
     for (size_t i = first; i < cells->count && i < first + per_row; i++) {
@@ -97,7 +96,7 @@ static void print_row(const struct cells *cells, size_t first, unsigned per_row,
             out_format(out, "\033[%sm", wanted);
             current = wanted;
         }
-        out_text(out, cell_text(cells, &cells->list[i]));
+        out_text(out, cell_glyph(cells, &cells->list[i], picture->ascii));
     }
     out_text(out, colour ? "\033[0m\n" : "\n");
 }
@@ -108,7 +107,8 @@ static bool same_row(const struct cells *cells, size_t first, unsigned per_row) 
         return false;
     }
     for (size_t i = first; i < first + per_row; i++) {
-        if (cell_text(cells, &cells->list[i]) != cell_text(cells, &cells->list[i - per_row])) {
+        if (cell_glyph(cells, &cells->list[i], false) !=
+            cell_glyph(cells, &cells->list[i - per_row], false)) {
             return false;
         }
     }
@@ -121,13 +121,16 @@ static void print_text(const struct picture *picture, const struct cells *cells)
     unsigned per_row = cells_per_row();
     bool folded = false;
     session_print_head(&picture->session, out);
-    out_format(
-        out,
-        "\none cell = %s   live: █ over 3/4 ▓ over 1/2 ▒ over 1/4 ░ less   T top   F foreign\n"
-        "                  free: · resident, blank returned or untouched   ~ moved%s\n",
-        human_size(size, cells->size),
-        picture->session.cli.colour ? "   \033[32mresident\033[0m \033[34mnot resident\033[0m"
-                                    : "");
+    out_format(out,
+               "\none cell = %s   live: %s less   T top   F foreign\n"
+               "                  free: %s resident, blank returned or untouched   ~ moved%s\n",
+               human_size(size, cells->size),
+               picture->ascii ? "# over 3/4 x over 1/2 + over 1/4 -"
+                              : "█ over 3/4 ▓ over 1/2 ▒ over 1/4 ░",
+               picture->ascii ? "." : "·",
+               picture->session.cli.colour
+                   ? "   \033[32mresident\033[0m \033[34mnot resident\033[0m"
+                   : "");
     if (!cells->residency) {
         out_text(out, "what is resident is not known here\n");
     }
@@ -135,7 +138,7 @@ static void print_text(const struct picture *picture, const struct cells *cells)
     for (size_t first = 0; first < cells->count; first += per_row) {
         bool same = same_row(cells, first, per_row);
         if (!same) {
-            print_row(cells, first, per_row, picture->session.cli.colour);
+            print_row(picture, cells, first, per_row);
         } else if (!folded) {
             out_text(out, "  *\n");
         }
@@ -223,7 +226,7 @@ int cmd_map(int argc, char **argv) {
         {"svg", required_argument, NULL, 's'},
         {NULL, 0, NULL, 0},
     };
-    struct picture picture = {.zoom = 0};
+    struct picture picture = {.ascii = terminal_ascii()};
     const struct cli_command command = {
         .usage = "TARGET",
         .purpose = "Draws the heap: how much of each piece is live, and what is resident.",

@@ -51,7 +51,7 @@ static void json_reading(const struct sample *sample) {
 // ---- text -------------------------------------------------------------------------------------------
 
 void batch_once(const struct sample *sample, enum tab tab) {
-    struct look look = {.width = ONCE_WIDTH, .height = ONCE_HEIGHT};
+    struct look look = {.width = ONCE_WIDTH, .height = ONCE_HEIGHT, .ascii = terminal_ascii()};
     struct page page = {0};
     if (sample->session->cli.json) {
         json_reading(sample);

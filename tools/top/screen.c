@@ -5,8 +5,6 @@
 #define NCURSES_NOMACROS 1
 #include <curses.h>
 #include <errno.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -321,8 +319,7 @@ static void catch_signals(void) {
 
 int screen_run(struct sample *sample, enum tab tab, uint64_t interval, bool colour) {
     struct view_state state = {.sample = sample, .tab = tab, .interval = interval};
-    setlocale(LC_CTYPE, "");
-    state.look.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    state.look.ascii = terminal_ascii(); // which also tells ncurses of the locale
     SCREEN *screen = newterm(NULL, stdout, stdin);
     if (screen == NULL) {
         say("the terminal cannot be used; --once prints everything once, --batch a line for each "

@@ -3,6 +3,8 @@
 #include "name.h"
 
 #include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +139,11 @@ bool terminal_colour(bool refused) {
     const char *term = getenv("TERM");
     return !refused && isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == 0) &&
            (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+bool terminal_ascii(void) {
+    setlocale(LC_CTYPE, "");
+    return strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
 }
 
 unsigned terminal_width(void) {

@@ -30,8 +30,10 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // Memory as gdb's x/wx prints it: four words a line behind their address, then the same as text.
 void human_words(struct out *out, uint64_t address, const void *bytes, size_t length);
 
-// Is the standard output a terminal that wants colour; how many columns has it?
+// Is the standard output a terminal that wants colour; has the locale only ASCII for pictures made
+// of characters; how many columns are there?
 bool terminal_colour(bool refused);
+bool terminal_ascii(void);
 unsigned terminal_width(void);
 
 #endif
