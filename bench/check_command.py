@@ -5,6 +5,7 @@ usage: check_command.py LUCID
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,13 +38,39 @@ def check_json():
         expect("the peak is a process's, not the command's",
                500e3 < min(member["peak_bytes"]) < 4e6, done)
     expect("equal exit codes are no finding", done.returncode == 0, done)
+    expect("but a failure of all is named", "every run ended with exit code 3" in done.stderr, done)
 
 
 def check_endings():
     differs = 'case "$LD_PRELOAD" in *lucid*) exit 5;; esac'
     done = bench("--rounds", "1", "--peers", "", "--", "sh", "-c", differs)
     expect("different exit codes are a finding", done.returncode == 1, done)
-    expect("and are named", "exit code 5 under lucid" in done.stderr, done)
+    expect("and are named", "exit code 5 under lucid in 1 of 1 run" in done.stderr, done)
+    expect("and what is fine is not", "glibc" not in done.stderr, done)
+    differs = 'case "$LD_PRELOAD" in *lucid*) ;; *) kill -9 $$;; esac'
+    done = bench("--rounds", "2", "--peers", "", "--", "sh", "-c", differs)
+    expect("a failure under the C library is a finding", done.returncode == 1, done)
+    expect("and is named", "signal 9 (Killed) under glibc in 2 of 2 runs" in done.stderr, done)
+    counts = "echo >> '%s'; test $(wc -l < '%s') != 4"
+    with tempfile.NamedTemporaryFile() as file:
+        done = bench("--rounds", "2", "--peers", "", "--", "sh", "-c",
+                     counts % (file.name, file.name))
+    expect("one failure of four is a finding", done.returncode == 1, done)
+    expect("and is the only one named", re.fullmatch(
+        r"lucid bench: warning: it ended with exit code 1 under (lucid|glibc) in 1 of 2 runs; .*\n",
+        done.stderr), done)
+
+
+def check_failures():
+    done = bench("--rounds", "1", "--peers", "", "--", "false")
+    expect("a program that always fails is no finding", done.returncode == 0, done)
+    expect("but is named", "every run ended with exit code 1, under every allocator"
+           in done.stderr, done)
+    done = bench("--rounds", "1", "--peers", "", "--", "sh", "-c", "kill -9 $$")
+    expect("nor is one that is always killed", done.returncode == 0, done)
+    expect("with its signal", "every run ended with signal 9 (Killed)" in done.stderr, done)
+    done = bench("--rounds", "1", "--peers", "", "--", "true")
+    expect("a program that works is not talked about", done.stderr == "", done)
 
 
 def check_refusals():
@@ -71,6 +98,7 @@ def check_input():
 
 check_json()
 check_endings()
+check_failures()
 check_refusals()
 check_input()
 print("lucid bench: " + (f"{len(FAILURES)} failures" if FAILURES else "fine"))

@@ -148,7 +148,7 @@ static int choose(int argc, char **argv) {
 // through stdio, and whether they have arrived is known when nothing is left in its buffer.
 int main(int argc, char **argv) {
     int code = choose(argc, argv);
-    if (ferror(stdout) != 0 || fflush(stdout) != 0) {
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
         fprintf(stderr, "lucid: the output could not be written (%s)\n", strerror(errno));
         return EXIT_UNREADABLE;
     }

@@ -34,8 +34,8 @@ static void print_help(void) {
         "what is shown is the median and the middle half of these ratios. The program reads its\n"
         "standard input anew each time if that is a file, and finds it empty otherwise.\n"
         "PEERS=NAME=LIBRARY,... adds further allocators.\n\n"
-        "exit code: 0, 1 if the program ends differently under some allocator, 2 if it cannot\n"
-        "be started, 64 for wrong usage\n\n"
+        "exit code: 0, also if the program fails alike in every run, which is said; 1 if it fails\n"
+        "only in some, 2 if it cannot be started, 64 for wrong usage\n\n"
         "example: lucid bench --rounds 9 -- python3 script.py\n",
         stdout);
 }

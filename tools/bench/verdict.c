@@ -193,29 +193,54 @@ static void ending_text(int status, char *to, size_t room) {
     if (WIFEXITED(status)) {
         snprintf(to, room, "exit code %d", WEXITSTATUS(status));
     } else {
-        snprintf(to, room, "%s", strsignal(WTERMSIG(status)));
+        snprintf(to, room, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     }
 }
 
-bool verdict_endings(const struct contest *contest) {
-    const struct contestant *glibc = &contest->members[1];
-    bool same = true;
+// How often a run failed, and the status of the first that did.
+static int count_failures(const struct contestant *member, int *status) {
+    int count = 0;
+    for (int round = member->rounds; round-- > 0;) {
+        if (member->runs[round].status != 0) {
+            *status = member->runs[round].status;
+            count++;
+        }
+    }
+    return count;
+}
+
+static bool ended_alike(const struct contest *contest) {
+    int status = contest->members[0].runs[0].status;
     for (int i = 0; i < contest->count; i++) {
         const struct contestant *member = &contest->members[i];
         for (int round = 0; round < member->rounds; round++) {
-            int status = member->runs[round].status;
-            if (status != glibc->runs[0].status) {
-                char here[64];
-                char there[64];
-                ending_text(status, here, sizeof(here));
-                ending_text(glibc->runs[0].status, there, sizeof(there));
-                say("warning: it ended with %s under %s, but with %s under the C library;"
-                    " the figures do not compare",
-                    here, member->name, there);
-                same = false;
-                break;
+            if (member->runs[round].status != status) {
+                return false;
             }
         }
     }
-    return same;
+    return true;
+}
+
+bool verdict_endings(const struct contest *contest) {
+    bool alike = ended_alike(contest);
+    char ending[64];
+    int status = 0;
+    if (alike && count_failures(&contest->members[0], &status) > 0) {
+        ending_text(status, ending, sizeof(ending));
+        say("every run ended with %s, under every allocator: the figures are those of a program "
+            "that fails; try it by itself",
+            ending);
+    }
+    for (int i = 0; i < contest->count && !alike; i++) {
+        const struct contestant *member = &contest->members[i];
+        int count = count_failures(member, &status);
+        if (count > 0) {
+            ending_text(status, ending, sizeof(ending));
+            say("warning: it ended with %s under %s in %d of %d %s; the figures do not compare",
+                ending, member->name, count, member->rounds,
+                human_plural((uint64_t)member->rounds, "run", "runs"));
+        }
+    }
+    return alike;
 }

@@ -7,7 +7,8 @@
 void verdict_table(const struct contest *contest, char *const *program);
 void verdict_json(const struct contest *contest, char *const *program);
 
-// Says which runs ended otherwise than under the C library. False when there is such a run.
+// Says which runs failed. False: some did, or not all in the same way, so that the figures do not
+// compare; a program that fails alike in every run does the same work under each.
 bool verdict_endings(const struct contest *contest);
 
 #endif

@@ -101,6 +101,7 @@ void say(const char *format, ...) {
     name_shown(text, sizeof(text), text); // a sentence is one line, whatever names are in it
     // The rows so far come first, so that both outputs on one terminal are in order.
     out_flush(&out_standard);
+    fflush(stdout);
     fprintf(stderr, "%s: %s\n", current_command, text);
 }
 
