@@ -16,7 +16,6 @@
 #define LEAST_COLUMNS 24
 #define INTERVAL_LEAST ((uint64_t)100 * 1000 * 1000)
 #define INTERVAL_MOST ((uint64_t)3600 * 1000 * 1000 * 1000)
-#define KEY_ESCAPE 27
 #define KEY_CTRL(letter) ((letter)-96)
 
 struct view_state {
@@ -261,7 +260,7 @@ static void take_key(struct view_state *state, int key) {
         clearok(curscr, TRUE);
     } else if (key == 'r' && state->sample->state != SAMPLE_ENDED) {
         sample_again(state->sample);
-    } else if (key == 'q' || key == 'Q' || key == KEY_ESCAPE) {
+    } else if (key == 'q' || key == 'Q') {
         state->quit = true;
     }
 }
