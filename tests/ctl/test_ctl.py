@@ -315,7 +315,8 @@ class Ctl(ReaderCase):
                 (("set", "harden=1"), "looks at harden only when it starts"),
                 (("set", "prge=1"), "no option is called 'prge'"),
                 (("set", "purge=0", "purge_age=-1"), "'-1' is no value"),
-                (("purge", "--timeout", "never"), "give seconds")):
+                (("purge", "--timeout", "never"), "give seconds"),
+                (("purge", "--freeze"), "leave out --freeze")):
             self.refuse("ctl", subject.pid, *words, says=says, code=64)
         rows = {row["name"]: row for row in self.act(subject.pid, "options")["options"]}
         self.assertEqual(rows["purge"]["value"], "1", "half of a wrong command was obeyed")

@@ -25,6 +25,14 @@ class Cli(Case):
                 self.assertTrue(shown.startswith(f"usage: lucid {command}"), shown)
                 self.assertIn("example: ", shown)
 
+    def test_help_offers_only_what_is_taken(self):
+        for command in ("ctl", "top"):
+            shown = self.succeed(LUCID, command, "--help")
+            self.assertTrue(shown.startswith(f"usage: lucid {command} [OPTIONS] PID"), shown)
+            for refused in ("core file", "--freeze", "--break", "-- PROGRAM"):
+                self.assertNotIn(refused, shown)
+            self.assertNotIn("--freeze", self.complete(command, "--"))
+
     def test_every_command_refuses_unknown_options(self):
         for command in self.commands():
             done = self.run_command(LUCID, command, "--no-such-option")

@@ -292,6 +292,10 @@ static int cmd_open_and_act(struct ctl *ctl) {
         say("it is for a process that runs by itself: give its number");
         return EXIT_USAGE;
     }
+    if (ctl->cli.freeze) {
+        say("a process that is stopped cannot answer; leave out --freeze");
+        return EXIT_USAGE;
+    }
     if (!cli_open(&ctl->cli, &ctl->target)) {
         return EXIT_UNREADABLE;
     }
@@ -308,7 +312,7 @@ int cmd_ctl(int argc, char **argv) {
     };
     static struct ctl ctl = {.patience = PATIENCE};
     const struct cli_command command = {
-        .usage = "TARGET purge|trim|stats|options|set [NAME=VALUE...]",
+        .usage = "PID purge|trim|stats|options|set [NAME=VALUE...]",
         .purpose = "Gives memory of a running process back, without stopping it.",
         .details = details,
         .options = options,
@@ -316,6 +320,7 @@ int cmd_ctl(int argc, char **argv) {
         .context = &ctl,
         .arguments_least = 1,
         .arguments_most = SETTINGS_MAX + 1,
+        .pid_only = true,
     };
     int code = cli_parse(&ctl.cli, &command, argc, argv);
     return code >= 0 ? code : cmd_open_and_act(&ctl);
