@@ -125,6 +125,16 @@ static void work(void) {
     }
 }
 
+// Where the process has rights, the helper makes sure that it has none (os/confine.c), or does not stay.
+static void work_confined(void) {
+    if (os_confine_helper()) {
+        work();
+        return;
+    }
+    __atomic_store_n(&giving()->refused, now_ms() | 1, __ATOMIC_RELAXED);
+    atomic_store(&giving()->phase, HELPER_LEAVING);
+}
+
 void helper_prepare(void) {
     struct giving *g = giving();
     os_lock(&g->lock);
@@ -145,7 +155,10 @@ static bool start(void) {
     }
     // Those who watch spans come and go may count on a thread like any other.
     bool watched = (root.live.watch & (uint32_t)1 << EVENT_SPAN_GONE) != 0;
-    if (g->stack == NULL || watched || !os_helper_allowed()) {
+    // A program with one thread that restricts itself may be ended for any call of ours but those
+    // for memory, even for asking what is allowed.
+    bool restricted = __atomic_load_n(&g->restricted, __ATOMIC_RELAXED) && os_single_threaded();
+    if (g->stack == NULL || watched || restricted || !os_helper_allowed()) {
         return false;
     }
     if (root.live.fork_page == NULL) {
@@ -154,7 +167,8 @@ static bool start(void) {
     g->age = g->age == 0 ? age_asked_for() : g->age;
     atomic_store(&g->phase, HELPER_WORKS);
     atomic_store(&g->tid, 1); // from here on this thread is not alone, see span.c
-    if (!os_helper_start(g->stack, STACK_BYTES, work, &g->tid)) {
+    void (*run)(void) = os_has_rights() ? work_confined : work;
+    if (!os_helper_start(g->stack, STACK_BYTES, run, &g->tid)) {
         atomic_store(&g->tid, 0);
         return false;
     }

@@ -400,6 +400,7 @@ struct giving {
     uint32_t refused;        // when there could be none, or the kernel took nothing; 0: never
     uint32_t small_holes;    // times huge pages were declined for memory that was given back
     uint32_t last_regret;    // when too much was wanted again too soon
+    uint32_t restricted;     // 1: the program has given rights up for good (prctl)
     uint64_t regret_units;   // given back and taken again within REGRET_MS
     uint64_t regrets_known;  // of these, how many the helper has learned from
     _Atomic uint64_t trimmed_bytes; // free pages of spans given back

@@ -196,6 +196,22 @@ bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uin
 // Can such a thread exist here, and is it harmless to try?
 bool os_helper_allowed(void);
 
+// Has the process rights that it could give up: capabilities, or user or group identities that differ?
+// True also when that cannot be told.
+bool os_has_rights(void);
+
+// On such a thread, before anything else: from now on the kernel refuses it all that gives access to
+// files, processes or rights. False: this kernel cannot, nothing is refused.
+bool os_confine_helper(void);
+
+// Calls by which a process restricts itself or leaves others' company, as the C library has them, but
+// for the result: the kernel's own, an error is a number from -4095 to -1.
+enum os_restricting { OS_PRCTL, OS_SETNS, OS_UNSHARE };
+long os_restrict(enum os_restricting call, long a, long b, long c, long d, long e);
+
+// Does this option of prctl forbid something for good?
+bool os_prctl_restricts(int option);
+
 // Sleeps while *word == value, at most so long; may return early.
 void os_wait_while(_Atomic uint32_t *word, uint32_t value, uint32_t milliseconds);
 
