@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define SIZE_LEAST (offsetof(struct lucid_stats, live_blocks) + sizeof(uint64_t))
+#define SIZE_MOST 4096u // a size that nobody set would have more than the caller's struct cleared
 
 static void take_blocks(struct lucid_stats *stats, const struct account *account) {
     stats->small_blocks = account->used_blocks;
@@ -60,7 +61,7 @@ static void take_idle(struct lucid_stats *stats, const struct account *account) 
 EXPORT int lucid_stats_get(struct lucid_stats *stats) {
     struct lucid_stats own = {.size = sizeof(own)};
     struct account account;
-    if (stats == NULL || stats->size < SIZE_LEAST) {
+    if (stats == NULL || stats->size < SIZE_LEAST || stats->size > SIZE_MOST) {
         errno = EINVAL;
         return -1;
     }

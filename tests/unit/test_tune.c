@@ -126,6 +126,8 @@ static void stats_of_other_sizes(void **state) {
     require_error(lucid_stats_get(&older), EINVAL);
     older.size = 8;
     require_error(lucid_stats_get(&older), EINVAL);
+    older.size = SIZE_MAX; // never set
+    require_error(lucid_stats_get(&older), EINVAL);
     lucid_free(block);
 }
 
