@@ -125,7 +125,8 @@ static void work(void) {
     }
 }
 
-// Where the process has rights, the helper makes sure that it has none (os/confine.c), or does not stay.
+// Where the process has rights, the helper makes sure that it has none (os/confine.c), or does not
+// stay.
 static void work_confined(void) {
     if (os_confine_helper()) {
         work();
@@ -147,6 +148,21 @@ void helper_prepare(void) {
     }
 }
 
+// A program with one thread that restricts itself may be ended for any call of ours but those for
+// memory, even for asking what is allowed. One with several lets threads come, but what a helper
+// with rights needs first is not certain to pass.
+static bool is_forbidden(void) {
+    uint32_t restricted = __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED);
+    return restricted == RESTRICTED ||
+           (restricted == RESTRICTED_NO_RIGHTS && os_may_be_single_threaded());
+}
+
+// Rights that were not there when the program restricted itself will never be.
+static bool has_rights(void) {
+    return __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NO_RIGHTS &&
+           os_has_rights();
+}
+
 // pre: giving.lock is held, there is no helper.
 static bool start(void) {
     struct giving *g = giving();
@@ -155,10 +171,7 @@ static bool start(void) {
     }
     // Those who watch spans come and go may count on a thread like any other.
     bool watched = (root.live.watch & (uint32_t)1 << EVENT_SPAN_GONE) != 0;
-    // A program with one thread that restricts itself may be ended for any call of ours but those
-    // for memory, even for asking what is allowed.
-    bool restricted = __atomic_load_n(&g->restricted, __ATOMIC_RELAXED) && os_single_threaded();
-    if (g->stack == NULL || watched || restricted || !os_helper_allowed()) {
+    if (g->stack == NULL || watched || is_forbidden() || !os_helper_allowed()) {
         return false;
     }
     if (root.live.fork_page == NULL) {
@@ -167,7 +180,8 @@ static bool start(void) {
     g->age = g->age == 0 ? age_asked_for() : g->age;
     atomic_store(&g->phase, HELPER_WORKS);
     atomic_store(&g->tid, 1); // from here on this thread is not alone, see span.c
-    void (*run)(void) = os_has_rights() ? work_confined : work;
+    void (*run)(void) = has_rights() ? work_confined : work;
+    g->process = os_process_id();
     if (!os_helper_start(g->stack, STACK_BYTES, run, &g->tid)) {
         atomic_store(&g->tid, 0);
         return false;
@@ -261,5 +275,6 @@ void helper_after_fork(void) {
     atomic_store(&g->tid, 0);
     atomic_store(&g->paused, 0);
     atomic_store(&g->empty, 0);
+    g->process = 0;
     answer_after_fork();
 }

@@ -126,7 +126,8 @@ READS_RACILY void idle_ask(struct heap *heap) {
     }
 }
 
-// Pages that would go, if each block keeps those it lies on, and an equivalent for the spans it holds.
+// Pages that would go, if each block keeps those it lies on, and an equivalent for the spans it
+// holds.
 READS_RACILY static uint32_t worth(const struct heap *heap) {
     uint32_t pages = 0;
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
@@ -266,8 +267,8 @@ static uint32_t step(struct heap *heap) {
     return taken;
 }
 
-// A thread is quiet while it comes to no slow path. What it does on the fast ones does no harm. `active`
-// grows by what those have that are not.
+// A thread is quiet while it comes to no slow path. What it does on the fast ones does no harm.
+// `active` grows by what those have that are not.
 static uint32_t look_at(struct heap *heap, uint32_t age, uint32_t *active) {
     uint32_t events = events_of(heap);
     uint32_t pages = worth(heap);

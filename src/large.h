@@ -17,8 +17,8 @@ void large_free(void *pointer, const struct block *block, const char *function);
 // Changes the size without copying. Returns where the block is now; NULL: it has to be copied.
 void *large_resize(void *pointer, const struct block *block, size_t size);
 
-// The same when there is no memory for a copy: what is beyond `size` bytes goes back as far as it can.
-// pre: size <= block->size.
+// The same when there is no memory for a copy: what is beyond `size` bytes goes back as far as it
+// can. pre: size <= block->size.
 void *large_shrink(void *pointer, const struct block *block, size_t size);
 
 #endif

@@ -386,6 +386,9 @@ enum helper_phase {
     HELPER_LEAVING = 3, // it has done its work; its stack is free once `tid` is 0
 };
 
+// Has the program forbidden itself something for good (prctl), and had it rights then?
+enum restricted { RESTRICTED_NOT = 0, RESTRICTED = 1, RESTRICTED_NO_RIGHTS = 2 };
+
 // Giving memory back (purge.h), and the thread that does so while the program is idle (helper.h).
 struct giving {
     _Atomic uint32_t lock;   // held by who starts the helper
@@ -400,7 +403,7 @@ struct giving {
     uint32_t refused;        // when there could be none, or the kernel took nothing; 0: never
     uint32_t small_holes;    // times huge pages were declined for memory that was given back
     uint32_t last_regret;    // when too much was wanted again too soon
-    uint32_t restricted;     // 1: the program has given rights up for good (prctl)
+    uint32_t restricted;     // enum restricted
     uint64_t regret_units;   // given back and taken again within REGRET_MS
     uint64_t regrets_known;  // of these, how many the helper has learned from
     _Atomic uint64_t trimmed_bytes; // free pages of spans given back
@@ -411,6 +414,8 @@ struct giving {
     uintptr_t small_front;  // up to here huge pages were declined in the arena's first part
     uint32_t small_tables;  // 1: they were declined in the tables
     _Atomic uint32_t empty; // 1: what all threads have in their bins is wanted at once
+    uint32_t process;       // that started a helper; 0: none did
+    uint32_t reserved;
 };
 
 // A wish from outside (answer.h; `lucid ctl` is who asks). The asker writes everything up to

@@ -13,8 +13,8 @@ _Noreturn void panic_misuse(const char *function, const char *kind, const void *
 
 struct mapping;
 
-// The same of a pointer into a block with a mapping of its own. Those are not looked up here, because
-// that takes a lock: block_panic does, before it comes here.
+// The same of a pointer into a block with a mapping of its own. Those are not looked up here,
+// because that takes a lock: block_panic does, before it comes here.
 _Noreturn void panic_mapped(const char *function, const char *kind, const void *pointer,
                             const struct mapping *mapping);
 

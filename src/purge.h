@@ -33,8 +33,8 @@ static inline void purge_note_growth(size_t bytes) {
 
 void purge_grown(uint64_t bytes);
 
-// To be called where bins grow, with no lock held: asks for the helper when they have by enough. May
-// call back into malloc.
+// To be called where bins grow, with no lock held: asks for the helper when they have by enough.
+// May call back into malloc.
 static inline void purge_after_growth(void) {
     uint64_t grown = atomic_load_explicit(&root.live.giving.growth, memory_order_relaxed);
     if (unlikely(grown > HELPER_START_BYTES)) {

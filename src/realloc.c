@@ -47,6 +47,14 @@ static void *move(void *pointer, const struct block *block, size_t size) {
     return copy;
 }
 
+// There is no memory for a smaller copy: the block serves, without its end if that can go.
+static void *shrink_in_place(void *pointer, const struct block *block, size_t size) {
+    bool large = block->kind == BLOCK_LARGE || (block->kind == BLOCK_MAPPING && !harden_on());
+    void *shrunk = large ? large_shrink(pointer, block, size) : pointer;
+    event_raise(EVENT_RESIZE, shrunk, size, block->class, 1);
+    return shrunk;
+}
+
 static void *resize(void *pointer, size_t size) {
     if (!init_ready()) {
         panic_misuse("realloc", "pointer that lucid never gave out", pointer);
@@ -69,10 +77,8 @@ static void *resize(void *pointer, size_t size) {
         moved = without_copy(pointer, &block, size);
     }
     if (moved == NULL && size <= block.size) {
+        moved = shrink_in_place(pointer, &block, size);
         errno = saved;
-        // No memory for a smaller copy: the block serves, without the end of it if that can go.
-        bool large = block.kind == BLOCK_LARGE || (block.kind == BLOCK_MAPPING && !harden_on());
-        return large ? large_shrink(pointer, &block, size) : pointer;
     }
     return moved;
 }

@@ -1,8 +1,9 @@
 // Calls by which a program restricts itself, or for which it must have one thread: the helper, of
-// which the program knows nothing, leaves first. Called past the C library (syscall()), they find it
-// there; then it is harmless where the process has rights (os/confine.c), and gone in a second or two
-// where nothing is freed.
+// which the program knows nothing, leaves first. Called past the C library (syscall()), they find
+// it there; then it is harmless where the process has rights (os/confine.c), and gone in a second
+// or two where nothing is freed.
 #include "export.h"
+#include "fork.h"
 #include "helper.h"
 #include "os/os.h"
 
@@ -11,7 +12,7 @@
 
 #if LUCID_OVERRIDE
 
-#define LEAVING_MS 100u // the kernel counts a thread for a moment after it has ended
+#define LEAVING_MS 20u
 
 static int answered(long result) {
     if (result < 0) {
@@ -21,23 +22,43 @@ static int answered(long result) {
     return (int)result;
 }
 
-static bool is_there(void) {
-    return atomic_load(&root.live.giving.tid) != 0;
+static struct giving *giving(void) {
+    return &root.live.giving;
 }
 
-// One of the calls that the kernel refuses a process with threads.
-static int call_alone(enum os_restricting call, long first, long second) {
-    if (!is_there()) {
-        return answered(os_restrict(call, first, second, 0, 0, 0));
+// Is this the process that had a helper, if any did? Its child by vfork has its memory, and no
+// helper; what it does to itself is its own affair.
+static bool is_own(void) {
+    if (root.live.fork_page != NULL) {
+        fork_check(); // the child of a fork has none either
     }
-    helper_pause();
+    uint32_t process = __atomic_load_n(&giving()->process, __ATOMIC_RELAXED);
+    return process == 0 || process == os_process_id();
+}
+
+// Returns whether there was one.
+static bool send_away(void) {
+    bool there = is_own() && atomic_load(&giving()->tid) != 0;
+    if (there) {
+        helper_pause();
+    }
+    return there;
+}
+
+// One of the calls that the kernel refuses a process with threads. It counts a thread for a moment
+// after that has ended, also after it has left by itself.
+static int call_alone(enum os_restricting call, long first, long second) {
+    bool paused = send_away();
     long result = os_restrict(call, first, second, 0, 0, 0);
     _Atomic uint32_t never = 0;
-    for (unsigned ms = 0; result == -EINVAL && ms < LEAVING_MS; ms++) {
+    bool had_helper = __atomic_load_n(&giving()->process, __ATOMIC_RELAXED) != 0;
+    for (unsigned ms = 0; result == -EINVAL && had_helper && ms < LEAVING_MS; ms++) {
         os_wait_while(&never, 0, 1);
         result = os_restrict(call, first, second, 0, 0, 0);
     }
-    helper_resume();
+    if (paused) {
+        helper_resume();
+    }
     return answered(result);
 }
 
@@ -51,29 +72,34 @@ static int setns_alone(int fd, int kind) {
 }
 STANDARD_NAME(int, setns, (int, int), setns_alone)
 
-// What comes after these may forbid any call but those that the program makes itself: with one thread
-// there is no helper from then on (helper.c).
-static int restrict_process(int option, ...) {
-    va_list list;
-    va_start(list, option);
-    long a = va_arg(list, long);
-    long b = va_arg(list, long);
-    long c = va_arg(list, long);
-    long d = va_arg(list, long);
-    va_end(list);
-    bool restricts = os_prctl_restricts(option);
-    bool pauses = restricts && is_there();
-    if (pauses) {
-        helper_pause();
+// What comes after these may forbid any call but those that the program makes itself, also those
+// by which it could be asked whether it has rights.
+static long restrict_for_good(int option, const long *words) {
+    bool paused = send_away();
+    bool known = __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
+    bool rights = known || os_has_rights();
+    long result = os_restrict(OS_PRCTL, option, words[0], words[1], words[2], words[3]);
+    if (result == 0 && !known && is_own()) {
+        __atomic_store_n(&giving()->restricted, rights ? RESTRICTED : RESTRICTED_NO_RIGHTS,
+                         __ATOMIC_RELAXED);
     }
-    long result = os_restrict(OS_PRCTL, option, a, b, c, d);
-    if (restricts && result == 0) {
-        __atomic_store_n(&root.live.giving.restricted, 1, __ATOMIC_RELAXED);
-    }
-    if (pauses) {
+    if (paused) {
         helper_resume();
     }
-    return answered(result);
+    return result;
+}
+
+static int restrict_process(int option, ...) {
+    long words[4];
+    va_list list;
+    va_start(list, option);
+    for (unsigned i = 0; i < 4; i++) {
+        words[i] = va_arg(list, long);
+    }
+    va_end(list);
+    return answered(os_prctl_restricts(option)
+                        ? restrict_for_good(option, words)
+                        : os_restrict(OS_PRCTL, option, words[0], words[1], words[2], words[3]));
 }
 STANDARD_NAME(int, prctl, (int, ...), restrict_process)
 

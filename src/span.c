@@ -289,8 +289,8 @@ static inline uint64_t set_bits(_Atomic uint64_t *word, uint64_t mask, bool alon
     return atomic_fetch_or_explicit(word, mask, memory_order_acq_rel) & mask;
 }
 
-// The end of the row of blocks from `next` on that are each `stride` bytes behind the one before, after
-// `most` at the latest.
+// The end of the row of blocks from `next` on that are each `stride` bytes behind the one before,
+// after `most` at the latest.
 static inline void *const *row_end(void *const *next, size_t stride, size_t most) {
     uintptr_t expected = (uintptr_t)next[-1] + stride;
     void *const *end = next + most;
@@ -301,8 +301,8 @@ static inline void *const *row_end(void *const *next, size_t stride, size_t most
     return next;
 }
 
-// Adds the bits of the blocks behind the first, number `first` of the span, that lie in the same word.
-// Returns the first block that is left. pre: there is one behind the first.
+// Adds the bits of the blocks behind the first, number `first` of the span, that lie in the same
+// word. Returns the first block that is left. pre: there is one behind the first.
 static inline void *const *gather(const struct batch *batch, uintptr_t start, size_t first,
                                   size_t carved, void *const *next, uint64_t *mask) {
     const struct sizeclass row = *batch->row;

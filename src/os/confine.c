@@ -1,10 +1,11 @@
-// Rights and restrictions of the process, and what the helper may ask of the kernel where the process has
-// rights.
+// Rights and restrictions of the process, and what the helper may ask of the kernel where the
+// process has rights.
 //
-// Rights belong to threads, and the C library changes those of all threads that it knows: a setuid()
-// does not reach the helper. So that it is of no use to whoever takes over a process that has given
-// its rights up, it gives up all calls but those it needs for good, before it does anything else.
-// They are about memory, time and its own end; no file, no process and no right can be had by them.
+// Rights belong to threads, and the C library changes those of all threads that it knows: a
+// setuid() does not reach the helper. So that it is of no use to whoever takes over a process that
+// has given its rights up, it first gives up its capabilities and all calls but those it needs, for
+// good. They are about memory, time and its own end; what is left of its identity opens no file
+// with them.
 #include "raw.h"
 
 #include "os.h"
@@ -27,11 +28,13 @@ struct capabilities {
     uint32_t inheritable;
 };
 
+struct capability_header {
+    uint32_t version;
+    int process; // 0: the calling thread
+};
+
 static bool has_capabilities(void) {
-    struct {
-        uint32_t version;
-        int process;
-    } header = {CAPABILITY_VERSION, 0};
+    struct capability_header header = {CAPABILITY_VERSION, 0};
     struct capabilities sets[2] = {{0, 0, 0}, {0, 0, 0}};
     if (raw_call4(SYS_capget, (long)&header, (long)sets, 0, 0) != 0) {
         return true;
@@ -108,7 +111,10 @@ bool os_confine_helper(void) {
         uint16_t count;
         struct step *steps;
     } filter = {count, steps};
-    if (raw_call(SYS_prctl, SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) != 0) {
+    struct capability_header header = {CAPABILITY_VERSION, 0};
+    struct capabilities none[2] = {{0, 0, 0}, {0, 0, 0}};
+    if (raw_call4(SYS_capset, (long)&header, (long)none, 0, 0) != 0 ||
+        raw_call(SYS_prctl, SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) != 0) {
         return false;
     }
     return raw_call4(SYS_seccomp, SET_MODE_FILTER, SPEC_ALLOW, (long)&filter, 0) == 0 ||

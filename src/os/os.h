@@ -196,16 +196,16 @@ bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uin
 // Can such a thread exist here, and is it harmless to try?
 bool os_helper_allowed(void);
 
-// Has the process rights that it could give up: capabilities, or user or group identities that differ?
-// True also when that cannot be told.
+// Has the process rights that it could give up: capabilities, or user or group identities that
+// differ? True also when that cannot be told.
 bool os_has_rights(void);
 
-// On such a thread, before anything else: from now on the kernel refuses it all that gives access to
-// files, processes or rights. False: this kernel cannot, nothing is refused.
+// On such a thread, before anything else: from now on the kernel refuses it all that gives access
+// to files, processes or rights. False: this kernel cannot, nothing is refused.
 bool os_confine_helper(void);
 
-// Calls by which a process restricts itself or leaves others' company, as the C library has them, but
-// for the result: the kernel's own, an error is a number from -4095 to -1.
+// Calls by which a process restricts itself or leaves others' company, as the C library has them,
+// but for the result: the kernel's own, an error is a number from -4095 to -1.
 enum os_restricting { OS_PRCTL, OS_SETNS, OS_UNSHARE };
 long os_restrict(enum os_restricting call, long a, long b, long c, long d, long e);
 
@@ -243,6 +243,11 @@ uint64_t os_inject(enum os_call call, uint64_t nth, bool forever);
 bool os_fault(enum os_call call);
 
 extern char __libc_single_threaded __attribute__((weak)); // glibc 2.32 and later
+
+// Where the C library does not tell, it may be.
+static inline bool os_may_be_single_threaded(void) {
+    return &__libc_single_threaded == NULL || __libc_single_threaded;
+}
 
 static inline bool os_single_threaded(void) {
     return &__libc_single_threaded != NULL && __libc_single_threaded;
