@@ -1,7 +1,8 @@
-// In C: try { return function(size, alignment); } catch (...) { return NULL; } The program's own
-// C++ library does the catching, so that ours needs none: this is the code and the table that a
-// compiler of C++ would make of it, and what they refer to are weak symbols. Without a C++ library
-// nothing throws, and the function is called as it is.
+// In C: try { return function(size, alignment); } catch (...) { return NULL; }
+// The program's own C++ library does the catching, so that ours needs none: this is the code and
+// the table that a compiler of C++ would make of it, and what they refer to are weak symbols. Where
+// the program was not linked with a C++ library the function is called as it is; what plugins that
+// bring one later throw is not caught.
 #include "attempt.h"
 
 #if LUCID_OVERRIDE && (defined(__x86_64__) || defined(__aarch64__))
