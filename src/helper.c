@@ -157,10 +157,15 @@ static bool is_forbidden(void) {
            (restricted == RESTRICTED_NO_RIGHTS && os_may_be_single_threaded());
 }
 
-// Rights that were not there when the program restricted itself will never be.
+static bool is_restricted(void) {
+    return __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
+}
+
+// A program that began without rights gets some in namespaces of its own only. One that restricted
+// itself had none then, or has no helper.
 static bool has_rights(void) {
-    return __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NO_RIGHTS &&
-           os_has_rights();
+    bool may = os_began_with_rights() || __atomic_load_n(&giving()->moved, __ATOMIC_RELAXED) != 0;
+    return may && !is_restricted() && os_has_rights();
 }
 
 // pre: giving.lock is held, there is no helper.
@@ -179,9 +184,8 @@ static bool start(void) {
     }
     g->age = g->age == 0 ? age_asked_for() : g->age;
     atomic_store(&g->phase, HELPER_WORKS);
-    atomic_store(&g->tid, 1); // from here on this thread is not alone, see span.c
+    atomic_store(&g->tid, HELPER_TID_UNKNOWN); // from here on this thread is not alone, see span.c
     void (*run)(void) = has_rights() ? work_confined : work;
-    g->process = os_process_id();
     if (!os_helper_start(g->stack, STACK_BYTES, run, &g->tid)) {
         atomic_store(&g->tid, 0);
         return false;
@@ -275,6 +279,5 @@ void helper_after_fork(void) {
     atomic_store(&g->tid, 0);
     atomic_store(&g->paused, 0);
     atomic_store(&g->empty, 0);
-    g->process = 0;
     answer_after_fork();
 }

@@ -386,6 +386,8 @@ enum helper_phase {
     HELPER_LEAVING = 3, // it has done its work; its stack is free once `tid` is 0
 };
 
+#define HELPER_TID_UNKNOWN 1u // giving.tid while one is being made: the number of init
+
 // Has the program forbidden itself something for good (prctl), and had it rights then?
 enum restricted { RESTRICTED_NOT = 0, RESTRICTED = 1, RESTRICTED_NO_RIGHTS = 2 };
 
@@ -414,7 +416,7 @@ struct giving {
     uintptr_t small_front;  // up to here huge pages were declined in the arena's first part
     uint32_t small_tables;  // 1: they were declined in the tables
     _Atomic uint32_t empty; // 1: what all threads have in their bins is wanted at once
-    uint32_t process;       // that started a helper; 0: none did
+    uint32_t moved;         // 1: the program has entered other namespaces, where it may have rights
     uint32_t reserved;
 };
 

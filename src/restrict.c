@@ -26,19 +26,30 @@ static struct giving *giving(void) {
     return &root.live.giving;
 }
 
-// Is this the process that had a helper, if any did? Its child by vfork has its memory, and no
-// helper; what it does to itself is its own affair.
+// Is the helper one of this process? The child of a vfork has its parent's memory and no helper; what
+// it does to itself is its own affair. Where there is none, it cannot be told from its parent.
 static bool is_own(void) {
     if (root.live.fork_page != NULL) {
         fork_check(); // the child of a fork has none either
     }
-    uint32_t process = __atomic_load_n(&giving()->process, __ATOMIC_RELAXED);
-    return process == 0 || process == os_process_id();
+    uint32_t tid = 0;
+    do {
+        tid = atomic_load(&giving()->tid);
+        if (tid == 0 || tid == HELPER_TID_UNKNOWN || os_thread_alive(tid)) {
+            return true;
+        }
+    } while (atomic_load(&giving()->tid) != tid); // it has just left
+    return false;
 }
 
-// Returns whether there was one.
+static bool is_restricted(void) {
+    return __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
+}
+
+// Returns whether there was one. Once the program has restricted itself it may be ended for asking
+// who it is.
 static bool send_away(void) {
-    bool there = is_own() && atomic_load(&giving()->tid) != 0;
+    bool there = !is_restricted() && is_own() && atomic_load(&giving()->tid) != 0;
     if (there) {
         helper_pause();
     }
@@ -51,10 +62,13 @@ static int call_alone(enum os_restricting call, long first, long second) {
     bool paused = send_away();
     long result = os_restrict(call, first, second, 0, 0, 0);
     _Atomic uint32_t never = 0;
-    bool had_helper = __atomic_load_n(&giving()->process, __ATOMIC_RELAXED) != 0;
+    bool had_helper = __atomic_load_n(&giving()->starts, __ATOMIC_RELAXED) != 0;
     for (unsigned ms = 0; result == -EINVAL && had_helper && ms < LEAVING_MS; ms++) {
         os_wait_while(&never, 0, 1);
         result = os_restrict(call, first, second, 0, 0, 0);
+    }
+    if (result == 0) {
+        __atomic_store_n(&giving()->moved, 1, __ATOMIC_RELAXED);
     }
     if (paused) {
         helper_resume();
@@ -76,10 +90,10 @@ STANDARD_NAME(int, setns, (int, int), setns_alone)
 // by which it could be asked whether it has rights.
 static long restrict_for_good(int option, const long *words) {
     bool paused = send_away();
-    bool known = __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
-    bool rights = known || os_has_rights();
+    bool rights = os_has_rights();
+    bool own = is_own();
     long result = os_restrict(OS_PRCTL, option, words[0], words[1], words[2], words[3]);
-    if (result == 0 && !known && is_own()) {
+    if (result == 0 && own) {
         __atomic_store_n(&giving()->restricted, rights ? RESTRICTED : RESTRICTED_NO_RIGHTS,
                          __ATOMIC_RELAXED);
     }
@@ -97,7 +111,7 @@ static int restrict_process(int option, ...) {
         words[i] = va_arg(list, long);
     }
     va_end(list);
-    return answered(os_prctl_restricts(option)
+    return answered(os_prctl_restricts(option) && !is_restricted()
                         ? restrict_for_good(option, words)
                         : os_restrict(OS_PRCTL, option, words[0], words[1], words[2], words[3]));
 }

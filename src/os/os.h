@@ -196,6 +196,9 @@ bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uin
 // Can such a thread exist here, and is it harmless to try?
 bool os_helper_allowed(void);
 
+// Did the process begin as root, or with identities that differ? Makes no system call.
+bool os_began_with_rights(void);
+
 // Has the process rights that it could give up: capabilities, or user or group identities that
 // differ? True also when that cannot be told.
 bool os_has_rights(void);
