@@ -157,15 +157,11 @@ static bool is_forbidden(void) {
            (restricted == RESTRICTED_NO_RIGHTS && os_may_be_single_threaded());
 }
 
-static bool is_restricted(void) {
-    return __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
-}
-
 // A program that began without rights gets some in namespaces of its own only. One that restricted
 // itself had none then, or has no helper.
 static bool has_rights(void) {
     bool may = os_began_with_rights() || __atomic_load_n(&giving()->moved, __ATOMIC_RELAXED) != 0;
-    return may && !is_restricted() && os_has_rights();
+    return may && !helper_is_restricted() && os_has_rights();
 }
 
 // pre: giving.lock is held, there is no helper.

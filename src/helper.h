@@ -22,6 +22,12 @@ static inline uint64_t helper_start_units(void) {
     return HELPER_START_BYTES >> UNIT_SHIFT;
 }
 
+// Has the program forbidden itself something for good? Then it may be ended for any system call
+// that it does not make itself.
+static inline bool helper_is_restricted(void) {
+    return __atomic_load_n(&root.live.giving.restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
+}
+
 // Makes sure that there is a helper. False: there cannot be one; the caller has to do without.
 // No lock may be held. May call back into malloc.
 bool helper_call(void);

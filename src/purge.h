@@ -31,6 +31,7 @@ static inline void purge_note_growth(size_t bytes) {
     (void)atomic_fetch_add_explicit(&root.live.giving.growth, bytes, memory_order_relaxed);
 }
 
+// The rest of purge_after_growth, when bins have grown by that much since it last asked.
 void purge_grown(uint64_t bytes);
 
 // To be called where bins grow, with no lock held: asks for the helper when they have by enough.

@@ -42,14 +42,10 @@ static bool is_own(void) {
     return false;
 }
 
-static bool is_restricted(void) {
-    return __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
-}
-
 // Returns whether there was one. Once the program has restricted itself it may be ended for asking
 // who it is.
 static bool send_away(void) {
-    bool there = !is_restricted() && is_own() && atomic_load(&giving()->tid) != 0;
+    bool there = !helper_is_restricted() && is_own() && atomic_load(&giving()->tid) != 0;
     if (there) {
         helper_pause();
     }
@@ -111,7 +107,7 @@ static int restrict_process(int option, ...) {
         words[i] = va_arg(list, long);
     }
     va_end(list);
-    return answered(os_prctl_restricts(option) && !is_restricted()
+    return answered(os_prctl_restricts(option) && !helper_is_restricted()
                         ? restrict_for_good(option, words)
                         : os_restrict(OS_PRCTL, option, words[0], words[1], words[2], words[3]));
 }
