@@ -349,18 +349,34 @@ void arena_give(uint32_t head, uint32_t dirty) {
     lock_drop(&live()->pool.lock);
 }
 
-bool arena_free_large(uint32_t head) {
+// Whoever turns LARGE into BUSY owns the run; a second free of it at the same moment loses. Returns
+// its length; 0: it is no large run.
+static uint32_t large_to_busy(uint32_t head) {
     uint64_t shape = run_load(head);
     uint32_t length = run_length_of(shape);
-    // Whoever turns LARGE into BUSY owns the run; a second free of it at the same moment loses.
     if (run_kind_of(shape) != RUN_LARGE ||
         !atomic_compare_exchange_strong(&run_at(head)->shape, &shape,
                                         run_shape(RUN_BUSY, length))) {
-        return false;
+        return 0;
     }
     run_at(head)->region = NULL;
-    arena_give(head, length);
-    return true;
+    return length;
+}
+
+bool arena_free_large(uint32_t head) {
+    uint32_t length = large_to_busy(head);
+    if (length != 0) {
+        arena_give(head, length);
+    }
+    return length != 0;
+}
+
+bool arena_keep_large(uint32_t head, unsigned lane) {
+    bool ours = large_to_busy(head) != 0;
+    if (ours) {
+        loose_give(lane, head);
+    }
+    return ours;
 }
 
 // The free units behind a large run become a busy one. Returns its head; 0: there are not so many.
@@ -370,6 +386,9 @@ static uint32_t take_behind(uint32_t next, uint32_t more) {
             return 0; // no memory, or the arena went on somewhere else
         }
         return allowance_take((size_t)more << UNIT_SHIFT) ? top_to_busy(more) : 0;
+    }
+    if (run_kind_of(run_load(next)) == RUN_LOOSE) {
+        (void)drain_all(); // or the block has to move, and the peak grows by what it leaves
     }
     uint64_t shape = run_load(next);
     if (run_kind_of(shape) != RUN_FREE || run_length_of(shape) < more) {

@@ -3,7 +3,7 @@
 #ifndef LUCID_ARENA_H
 #define LUCID_ARENA_H
 
-#include "layout.h"
+#include "root.h"
 
 // Makes the tables and takes the first piece of memory. Called once, under the start-up lock.
 // False: no memory; may be tried again.
@@ -29,8 +29,16 @@ void arena_populate(uint32_t head, size_t bytes);
 // Gives a run back. The first `dirty` units of it may hold data.
 void arena_give(uint32_t head, uint32_t dirty);
 
+// Is some thread taking or giving runs at this moment?
+static inline bool arena_is_busy(void) {
+    return atomic_load_explicit(&root.live.pool.lock, memory_order_relaxed) != 0;
+}
+
 // Gives a large run back. False: it was none any more (two threads freed it at once).
 bool arena_free_large(uint32_t head);
+
+// The same for one of at most LOOSE_UNITS_MAX, which the lane keeps for its next large block.
+bool arena_keep_large(uint32_t head, unsigned lane);
 
 // Makes a large run longer in place if what follows is free. True: it is `units` long now.
 bool arena_extend(uint32_t head, uint32_t units);

@@ -45,8 +45,9 @@
 // Groups of threads that look for free blocks in different places first (lane.h). One with as many
 // cores has little to gain from more.
 #define LANES 8u
-#define LOOSE_UNITS_MAX 7u // the length of the longest span
-#define LOOSE_MOVED 16u    // runs that one lane gives another at once
+#define LOOSE_UNITS_MAX 13u // to fill a longer block costs much more than a search in the pool
+#define LOOSE_MOVED 16u     // runs that one lane gives another at once
+#define LOOSE_SHARE 32u // of what is in use: a lane with so much keeps no more large blocks' runs
 
 // A thread whose bins ran empty or full no more often than this may end soon: it uses up other lanes'
 // spans before it begins its own.

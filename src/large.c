@@ -3,12 +3,15 @@
 #include "arena.h"
 #include "event.h"
 #include "huge.h"
+#include "loose.h"
 #include "mapping.h"
 #include "options.h"
 #include "os/os.h"
 #include "panic.h"
 #include "purge.h"
 #include "release.h"
+
+#include <string.h>
 
 static uint32_t units_for(size_t size) {
     return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
@@ -29,14 +32,53 @@ static size_t populate_most(void) {
     return os_single_threaded() ? POPULATE_ZEROED_MAX : POPULATE_ZEROED_THREADS_MAX;
 }
 
+static unsigned lane_here(void) {
+    const struct heap *heap = heap_mine();
+    return heap == heap_of_nobody() ? 0 : heap->lane;
+}
+
+// Is a free run worth keeping at hand for the lane's next large block?
+static bool is_worth_keeping(uint32_t length, unsigned lane) {
+    if (length > LOOSE_UNITS_MAX) {
+        return false;
+    }
+    if (unlikely(root.live.watch & WATCH_HARDEN)) {
+        return false; // nobody is to get it soon
+    }
+    if (arena_is_busy()) {
+        return true; // rather than wait
+    }
+    // Else it is joined with its neighbours, for blocks of any length.
+    return loose_units_of(lane) <= root_used_units() / LOOSE_SHARE;
+}
+
+// One that the lane has had before: dirty throughout, and nothing grows.
+static uint32_t take_loose(size_t size, size_t alignment, bool zero) {
+    uint32_t head = alignment <= UNIT_SIZE ? loose_take(lane_here(), units_for(size)) : 0;
+    if (head != 0 && zero) {
+        memset((void *)unit_address(head), 0, size);
+    }
+    return head;
+}
+
+static uint32_t take_run(size_t size, size_t alignment, bool zero) {
+    uint32_t head = take_loose(size, alignment, zero);
+    if (head == 0) {
+        head = arena_take(units_for(size), alignment, RUN_BUSY, zero);
+        if (head != 0) {
+            note_growth(size);
+        }
+    }
+    return head;
+}
+
 // The run is BUSY until its record is whole: the child of a fork that comes in between takes it
 // back, as it belongs to nobody yet.
 static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
-    uint32_t head = arena_take(units_for(size), alignment, RUN_BUSY, zero);
+    uint32_t head = take_run(size, alignment, zero);
     if (head == 0) {
         return NULL;
     }
-    note_growth(size);
     if (run_at(head)->dirty < units_for(size)) {
         huge_block(unit_address(head), size);
     }
@@ -71,7 +113,9 @@ void large_free(void *pointer, const struct block *block, const char *function) 
         }
         return;
     }
-    if (!arena_free_large(block->head)) {
+    unsigned lane = lane_here();
+    bool keep = is_worth_keeping(run_length_of(run_load(block->head)), lane);
+    if (keep ? !arena_keep_large(block->head, lane) : !arena_free_large(block->head)) {
         panic_misuse(function, "double free of", pointer);
     }
     event_raise(EVENT_LARGE_GONE, pointer, block->size, 0, 1);

@@ -25,8 +25,9 @@ void loose_give(unsigned lane, uint32_t head) {
     struct run *run = run_at(head);
     uint32_t units = run_length_of(run_load(head));
     check(units <= LOOSE_UNITS_MAX, "a loose run is too long, unit", head);
-    for (uint32_t i = 0; i < units; i++) {
-        root.fixed.units[head + i].bin = 0;
+    struct unit *entries = &root.fixed.units[head];
+    for (uint32_t i = 0; i < units && entries[i].bin != 0; i++) { // a span's; a large block's are 0
+        entries[i].bin = 0;
     }
     run->dirty = units;
     run->size = 0;
@@ -110,10 +111,14 @@ uint32_t loose_take_all(unsigned lane, uint32_t units) {
     return first;
 }
 
+uint32_t loose_units_of(unsigned lane) {
+    return __atomic_load_n(&loose_of(lane)->units, __ATOMIC_RELAXED);
+}
+
 uint64_t loose_units(void) {
     uint64_t units = 0;
     for (unsigned lane = 0; lane < root_lanes(); lane++) {
-        units += __atomic_load_n(&loose_of(lane)->units, __ATOMIC_RELAXED);
+        units += loose_units_of(lane);
     }
     return units;
 }

@@ -1,7 +1,7 @@
-// Loose runs: what spans have left behind, kept aside for the next spans of the same length. A
-// program that frees and allocates by turns makes and ends many spans, mostly in the thread that
-// had their memory last: two steps on a stack of its lane's own are cheaper than two searches in
-// the pool, and the memory is still in that core's cache.
+// Loose runs: what spans and large blocks have left behind, kept aside for the next ones of the same
+// length. A program that frees and allocates by turns makes and ends many of them, mostly in the thread
+// that had their memory last: two steps on a stack of its lane's own are cheaper than two searches in
+// the pool, whose lock is everybody's, and the memory is still in that core's cache.
 //
 // A loose run is dirty throughout and joined with nobody, so it is no use for larger blocks and
 // nobody gives its memory back: the arena makes free ones of them before it takes memory that is
@@ -28,7 +28,8 @@ uint32_t loose_take_from_others(unsigned lane, uint32_t units);
 // RUN_LOOSE, until the caller changes it.
 uint32_t loose_take_all(unsigned lane, uint32_t units);
 
-// Units of all loose runs, about: others may change it meanwhile.
+// Units of one lane's loose runs, and of all lanes', about: others may change it meanwhile.
+uint32_t loose_units_of(unsigned lane);
 uint64_t loose_units(void);
 
 // In the child of a fork: forgets all of them; the caller makes free runs of them.

@@ -15,15 +15,15 @@ static uint32_t priority(uint32_t head) {
     return head * 0x9e3779b1u;
 }
 
-static bool sorts_before(uint32_t a, uint32_t b) {
-    uint32_t a_length = length_at(a);
-    uint32_t b_length = length_at(b);
-    return a_length != b_length ? a_length < b_length : a < b;
+// What a tree is in the order of: the length, then the address.
+static inline uint64_t rank(uint32_t head) {
+    return (uint64_t)length_at(head) << 32 | head;
 }
 
 static void tree_insert(uint32_t *link, uint32_t head) {
+    uint64_t mine = rank(head);
     while (*link != 0 && priority(*link) >= priority(head)) {
-        link = sorts_before(head, *link) ? &run_at(*link)->left : &run_at(*link)->right;
+        link = mine < rank(*link) ? &run_at(*link)->left : &run_at(*link)->right;
     }
     // Split what hangs here around the new node.
     uint32_t current = *link;
@@ -31,7 +31,7 @@ static void tree_insert(uint32_t *link, uint32_t head) {
     uint32_t *right = &run_at(head)->right;
     *link = head;
     while (current != 0) {
-        if (sorts_before(current, head)) {
+        if (rank(current) < mine) {
             *left = current;
             left = &run_at(current)->right;
             current = *left;
@@ -46,9 +46,10 @@ static void tree_insert(uint32_t *link, uint32_t head) {
 }
 
 static void tree_remove(uint32_t *link, uint32_t head) {
+    uint64_t mine = rank(head);
     while (*link != head) {
         check(*link != 0, "free run is not in its tree", head);
-        link = sorts_before(head, *link) ? &run_at(*link)->left : &run_at(*link)->right;
+        link = mine < rank(*link) ? &run_at(*link)->left : &run_at(*link)->right;
     }
     uint32_t a = run_at(head)->left;
     uint32_t b = run_at(head)->right;
@@ -147,7 +148,7 @@ uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
 uint32_t pool_next_dirty(uint32_t head) {
     uint32_t next = 0;
     for (uint32_t node = pool()->tree[1]; node != 0;) {
-        if (head == 0 || sorts_before(node, head)) {
+        if (head == 0 || rank(node) < rank(head)) {
             next = node;
             node = run_at(node)->right;
         } else {

@@ -1,14 +1,19 @@
 // Which zeroed blocks are put there at once: those that would cost two faults for each page, up to a
-// size that is larger in a process with threads.
+// size that is larger in a process with threads. And what of a large block that is freed stays with the
+// thread's lane, for its next one of that length.
 #include "large.h"
 
+#include "arena.h"
 #include "helper.h"
 #include "init.h"
+#include "loose.h"
 #include "root.h"
 #include "testing.h"
 #include "unit.h"
 
 #include <pthread.h>
+#include <string.h>
+#include <unistd.h>
 
 static pthread_barrier_t barrier;
 
@@ -50,9 +55,167 @@ static void threads_have_more_put_there(void **state) {
     (void)pthread_join(thread, NULL);
 }
 
+// ---- kept by the lane -------------------------------------------------------------------------------
+
+#define UNITS 3u
+
+static void *new_block(uint32_t units, bool zero) {
+    void *block = large_new(units * UNIT_SIZE, BLOCK_ALIGN, zero, NULL);
+    assert_non_null(block);
+    return block;
+}
+
+static uint64_t shape_of(const void *block) {
+    return run_load(unit_of((uintptr_t)block));
+}
+
+static void free_block(void *pointer) {
+    struct block block = block_of(pointer, "free");
+    large_free(pointer, &block, "free");
+}
+
+// Nothing is loose, and so much is in use that a lane may keep a few units.
+static void *in_use;
+
+static int use_much(void **state) {
+    (void)state;
+    arena_drain();
+    in_use = large_new(4 * UNITS * LOOSE_SHARE * UNIT_SIZE, BLOCK_ALIGN, false, NULL);
+    return in_use != NULL ? 0 : -1;
+}
+
+static int use_no_more(void **state) {
+    (void)state;
+    free_block(in_use);
+    arena_drain();
+    arena_check();
+    return 0;
+}
+
+// The one that was freed last comes back first; another length does not get it.
+static void next_of_its_length_gets_it(void **state) {
+    (void)state;
+    void *first = new_block(UNITS, false);
+    void *second = new_block(UNITS, false);
+    void *other = new_block(UNITS - 1, false);
+    assert_true(arena_free_large(unit_of((uintptr_t)other)));
+    free_block(first);
+    free_block(second);
+    assert_int_equal(run_kind_of(shape_of(first)), RUN_LOOSE);
+    assert_int_equal(run_kind_of(shape_of(second)), RUN_LOOSE);
+    assert_int_equal(loose_units(), 2 * UNITS);
+    assert_ptr_equal(new_block(UNITS - 1, false), other);
+    assert_ptr_equal(new_block(UNITS, false), second);
+    assert_ptr_equal(new_block(UNITS, false), first);
+    assert_int_equal(shape_of(first), run_shape(RUN_LARGE, UNITS));
+    assert_int_equal(block_of(first, "free").size, UNITS * UNIT_SIZE);
+    free_block(first);
+    free_block(second);
+    free_block(other);
+}
+
+static void zeroed_one_is_zero(void **state) {
+    (void)state;
+    char *block = new_block(UNITS, false);
+    memset(block, 7, UNITS * UNIT_SIZE);
+    free_block(block);
+    assert_ptr_equal(new_block(UNITS, true), block);
+    for (size_t i = 0; i < UNITS * UNIT_SIZE; i++) {
+        assert_int_equal(block[i], 0);
+    }
+    free_block(block);
+}
+
+// A run is aligned to units only.
+static void aligned_one_is_aligned(void **state) {
+    (void)state;
+    void *blocks[2] = {new_block(UNITS, false), new_block(UNITS, false)};
+    free_block(blocks[0]);
+    free_block(blocks[1]);
+    void *aligned = large_new(UNITS * UNIT_SIZE, 64 * UNIT_SIZE, false, NULL);
+    assert_int_equal((uintptr_t)aligned % (64 * UNIT_SIZE), 0);
+    free_block(aligned);
+}
+
+static void long_ones_are_not_kept(void **state) {
+    (void)state;
+    void *longest = new_block(LOOSE_UNITS_MAX, false);
+    void *longer = new_block(LOOSE_UNITS_MAX + 1, false);
+    free_block(longest);
+    free_block(longer);
+    assert_int_equal(loose_units(), LOOSE_UNITS_MAX);
+    assert_int_not_equal(run_kind_of(shape_of(longer)), RUN_LOOSE);
+}
+
+static void hardened_ones_are_not_kept(void **state) {
+    (void)state;
+    void *block = new_block(UNITS, false);
+    root.live.watch |= WATCH_HARDEN;
+    free_block(block);
+    root.live.watch &= ~(uint32_t)WATCH_HARDEN;
+    assert_int_equal(loose_units(), 0);
+}
+
+// What is kept is joined with nobody, so there is to be little of it.
+static void no_more_than_a_share_is_kept(void **state) {
+    (void)state;
+    void *blocks[32];
+    for (unsigned i = 0; i < 32; i++) {
+        blocks[i] = new_block(UNITS, false);
+    }
+    uint64_t share = root_used_units() / LOOSE_SHARE;
+    for (unsigned i = 0; i < 32; i++) {
+        free_block(blocks[i]);
+    }
+    assert_in_range(loose_units(), share - UNITS, share + UNITS);
+}
+
+// Whoever would have to wait for the pool keeps what it has.
+static void a_busy_pool_is_left_alone(void **state) {
+    (void)state;
+    void *blocks[32];
+    for (unsigned i = 0; i < 32; i++) {
+        blocks[i] = new_block(UNITS, false);
+    }
+    (void)alarm(10); // whoever waited would wait for good
+    atomic_store(&root.live.pool.lock, 1);
+    for (unsigned i = 0; i < 32; i++) {
+        free_block(blocks[i]);
+    }
+    atomic_store(&root.live.pool.lock, 0);
+    (void)alarm(0);
+    assert_int_equal(loose_units(), 32 * UNITS);
+}
+
+// A block that grows does not have to move because what is behind it is loose.
+static void grows_over_a_loose_run(void **state) {
+    (void)state;
+    void *whole = new_block(4 * UNITS, false);
+    free_block(whole);
+    arena_drain();
+    void *block = new_block(UNITS, false);
+    void *behind = new_block(UNITS, false);
+    assert_ptr_equal(block, whole);
+    assert_ptr_equal(behind, (char *)block + UNITS * UNIT_SIZE);
+    free_block(behind);
+    assert_int_equal(loose_units(), UNITS);
+    struct block what = block_of(block, "realloc");
+    assert_ptr_equal(large_resize(block, &what, 2 * UNITS * UNIT_SIZE), block);
+    assert_int_equal(loose_units(), 0);
+    free_block(block);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_have_more_put_there),
+        cmocka_unit_test_setup_teardown(next_of_its_length_gets_it, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(zeroed_one_is_zero, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(aligned_one_is_aligned, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(long_ones_are_not_kept, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(hardened_ones_are_not_kept, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(no_more_than_a_share_is_kept, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(a_busy_pool_is_left_alone, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(grows_over_a_loose_run, use_much, use_no_more),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }

@@ -287,12 +287,13 @@ static void nothing_is_ours_without_a_start(void **state) {
 
 // ---- damage -----------------------------------------------------------------------------------------
 
-// A free run between two that are in use. Returns its first unit.
+// A free run, longer than those that lanes keep, between two that are in use. Returns its first unit.
 static uint32_t free_run(void) {
+    const size_t size = (LOOSE_UNITS_MAX + 1) * UNIT_SIZE;
     char *blocks[3];
     for (unsigned i = 0; i < 3; i++) {
-        blocks[i] = lucid_malloc(200000);
-        memset(blocks[i], 1, 200000);
+        blocks[i] = lucid_malloc(size);
+        memset(blocks[i], 1, size);
     }
     uint32_t head = unit_of((uintptr_t)blocks[1]);
     lucid_free(blocks[1]);
