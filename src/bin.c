@@ -11,13 +11,21 @@
 #include <string.h>
 
 // Many tiny blocks or a few large ones: a burst of tiny ones should fit into the bin, while a bin
-// of large ones holds memory that other classes and threads could use.
+// of large ones holds memory that other classes and threads could use, so that it may be as large only
+// where that is a small part of what the thread uses.
+static size_t bytes_limit(size_t size) {
+    if (size <= 1024) {
+        return BIN_BYTES_MAX;
+    }
+    size_t least = size <= 4096 ? BIN_BYTES_MAX / 2 : BIN_BYTES_MAX / 4;
+    uint32_t threads = __atomic_load_n(&root.live.threads, __ATOMIC_RELAXED);
+    size_t share = (root_used_units() << UNIT_SHIFT) / BIN_SHARE / (threads > 1 ? threads : 1);
+    return min_size(max_size(share, least), BIN_BYTES_MAX);
+}
+
 static unsigned capacity_limit(unsigned class) {
     size_t size = sizeclass_size(class);
-    size_t bytes = size <= 1024   ? BIN_BYTES_MAX
-                   : size <= 4096 ? BIN_BYTES_MAX / 2
-                                  : BIN_BYTES_MAX / 4;
-    return (unsigned)max_size(min_size(bytes / size, BIN_SLOTS_MAX), 1);
+    return (unsigned)max_size(min_size(bytes_limit(size) / size, BIN_SLOTS_MAX), 1);
 }
 
 static size_t array_bytes(unsigned capacity) {

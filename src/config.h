@@ -35,6 +35,7 @@
 #define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
 #define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 2047u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
+#define BIN_SHARE 256u // of what a thread uses: a bin of large blocks may have so much
 // A bin that gave back scattered blocks so many times, and took none, gives back all when it is full
 // again, and has so many slots from then on.
 #define BIN_FLUSHES_ONLY 1u

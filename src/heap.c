@@ -25,13 +25,18 @@ static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec
 // the same cache lines from then on.
 static _Thread_local bool freed_before __attribute__((tls_model("initial-exec")));
 
+// Looked at without the lock, too (bin.c). pre: the registry is locked.
+static void count_thread(int32_t change) {
+    __atomic_store_n(&root.live.threads, root.live.threads + (uint32_t)change, __ATOMIC_RELAXED);
+}
+
 // The record waits for the next thread.
 static void record_give(struct heap *heap) {
     os_lock(&root.live.heap_lock);
     heap->state = HEAP_FREE;
     heap->next_free = root.live.heaps_free;
     root.live.heaps_free = heap;
-    root.live.threads--;
+    count_thread(-1);
     os_unlock(&root.live.heap_lock);
 }
 
@@ -96,7 +101,7 @@ static struct heap *record_take(uint32_t tid) {
         root.live.heaps_free = heap->next_free;
         heap->next_free = NULL;
         heap->state = HEAP_LIVE;
-        root.live.threads++;
+        count_thread(1);
     } else if (tid != 0) {
         heap = find_orphan(tid);
     }
@@ -122,7 +127,7 @@ static struct heap *record_make(uint32_t tid) {
     // The count first: readers take it for the most there can be.
     __atomic_store_n(&root.live.heap_count, root.live.heap_count + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&root.live.heaps, heap, __ATOMIC_RELEASE);
-    root.live.threads++;
+    count_thread(1);
     os_unlock(&root.live.heap_lock);
     return heap;
 }
@@ -233,7 +238,7 @@ void heap_after_fork(struct heap *forker) {
         memset(heap->held, 0, sizeof(heap->held));
         if (heap->state == HEAP_LIVE && (heap == forker || forker == NULL)) {
             heap->tid = 0; // it is the main thread now, and its number was another
-            root.live.threads++;
+            count_thread(1);
             continue;
         }
         atomic_store(&heap->busy, 0);
