@@ -66,10 +66,14 @@
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 #define HUGE_ARENA_MIN ((size_t)16 << 20)
 #define HUGE_BLOCK_MIN ((size_t)4 << 20)
+#define HUGE_MAPPING_MAX ((size_t)1 << 30)
 
-// Blocks above this have a mapping of their own (option mmap_threshold).
+// Blocks above this have a mapping of their own (option mmap_threshold). A mapping that is freed takes
+// the memory with it; once the program has freed one of at most RECYCLED_MAX, blocks of its size come
+// from the arena, where what one leaves serves the next.
 #define MAPPING_THRESHOLD ((size_t)32 << 20)
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
+#define RECYCLED_MAX ((size_t)512 << 20)
 
 // A class with so many spans gets the memory of its next one from the kernel at once: what the last
 // span holds in excess is a small part of the class then.

@@ -77,11 +77,22 @@ void huge_block(uintptr_t start, size_t size) {
     ask(start, end);
 }
 
-void huge_mapping(uintptr_t start, size_t length) {
+// Is most of a mapping likely to be filled?
+static bool is_filled(size_t length, bool zero) {
+    if (wish() == THP_ALWAYS) {
+        return true;
+    }
+    if (length < HUGE_BLOCK_MIN || length > HUGE_MAPPING_MAX) {
+        return false; // as much may be meant to be used in part
+    }
+    return !zero; // as the empty buckets of a table are
+}
+
+void huge_mapping(uintptr_t start, size_t length, bool zero) {
     if (wish() == THP_NEVER) {
         os_advise_small((void *)start, length);
-    } else if (wish() == THP_ALWAYS && !allowance_is_limited()) {
-        ask(start, start + length);
+    } else if (!allowance_is_limited() && is_filled(length, zero)) {
+        os_advise_huge((void *)start, length); // all of it: mremap takes no two kinds at once
     }
 }
 

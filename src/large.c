@@ -17,8 +17,33 @@ static uint32_t units_for(size_t size) {
     return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
 }
 
-static size_t mapping_threshold(void) {
+static size_t wished_threshold(void) {
     return root.live.options.value[OPTION_MMAP_THRESHOLD];
+}
+
+// Blocks above that have mappings of their own.
+static size_t mapping_threshold(void) {
+    size_t recycled = atomic_load_explicit(&root.live.recycled, memory_order_relaxed);
+    return max_size(wished_threshold(), recycled);
+}
+
+// Is a mapping of that size, which is being freed, one that the program may make again soon, and
+// would the arena give its memory back otherwise?
+static bool is_recycled(size_t size) {
+    const struct option_values *options = &root.live.options;
+    if (size > RECYCLED_MAX) {
+        return false; // so much is not to stay even for a moment
+    }
+    if (options->source[OPTION_MMAP_THRESHOLD] != SOURCE_DEFAULT) {
+        return false; // the program knows better
+    }
+    if (!options->value[OPTION_PURGE] || !options->value[OPTION_HELPER]) {
+        return false; // it would stay for good
+    }
+    if (__atomic_load_n(&root.live.giving.refused, __ATOMIC_RELAXED) != 0) {
+        return false; // so it might
+    }
+    return !(root.live.watch & WATCH_HARDEN); // a mapping has fences
 }
 
 // A block of so many bytes is about to be filled, which costs more than to give as much back.
@@ -93,6 +118,13 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
     return (void *)unit_address(head);
 }
 
+// What is recycled is not to lie about beside a mapping that it does not serve.
+static void leave_room(void) {
+    if (atomic_load_explicit(&root.live.recycled, memory_order_relaxed) != 0) {
+        (void)release_dirty(root_used_units() / GROWTH_SHARE, 0);
+    }
+}
+
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
     bool fits = size <= mapping_threshold() && alignment <= mapping_threshold();
     return fits ? run_new(size, alignment, zero, region) : NULL;
@@ -103,13 +135,20 @@ void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *r
         return NULL;
     }
     void *block = large_new_run(size, alignment, zero, region);
-    return block != NULL ? block : mapping_new(size, alignment, region);
+    if (block == NULL) {
+        leave_room();
+        block = mapping_new(size, alignment, zero, region);
+    }
+    return block;
 }
 
 void large_free(void *pointer, const struct block *block, const char *function) {
     if (block->kind == BLOCK_MAPPING) {
         if (!mapping_free(pointer)) {
             panic_misuse(function, "double free of", pointer);
+        }
+        if (block->size > mapping_threshold() && is_recycled(block->size)) {
+            atomic_store_explicit(&root.live.recycled, block->size, memory_order_relaxed);
         }
         return;
     }
@@ -122,10 +161,16 @@ void large_free(void *pointer, const struct block *block, const char *function) 
     purge_after_free();
 }
 
+// How large a run may become where it is: as large as ever, once it is larger than some mappings.
+static size_t run_limit(void) {
+    size_t threshold = mapping_threshold();
+    return threshold > wished_threshold() ? max_size(threshold, RECYCLED_MAX) : threshold;
+}
+
 static void *run_resize(void *pointer, const struct block *block, size_t size) {
     uint32_t units = units_for(size);
     uint32_t length = run_length_of(run_load(block->head));
-    if (size <= SMALL_MAX || size > mapping_threshold()) {
+    if (size <= SMALL_MAX || size > run_limit()) {
         return NULL;
     }
     if (units < length) {
@@ -149,14 +194,27 @@ void *large_shrink(void *pointer, const struct block *block, size_t size) {
     return shrunk != NULL ? shrunk : pointer;
 }
 
+// A block that grows so large may go on growing, for which a mapping needs no copies.
+static void *run_to_mapping(void *pointer, const struct block *block, size_t size) {
+    leave_room();
+    void *moved = mapping_new(size, BLOCK_ALIGN, false, block->region);
+    if (moved != NULL) {
+        memcpy(moved, pointer, block->size);
+        large_free(pointer, block, "realloc");
+    }
+    return moved;
+}
+
 void *large_resize(void *pointer, const struct block *block, size_t size) {
     if (size == block->size) {
         return pointer; // a program that asked for its usable size, whatever would suit it now
     }
     if (block->kind == BLOCK_LARGE) {
-        return run_resize(pointer, block, size);
+        void *resized = run_resize(pointer, block, size);
+        bool moves = resized == NULL && size > block->size && size > wished_threshold();
+        return moves ? run_to_mapping(pointer, block, size) : resized;
     }
-    if (size <= mapping_threshold() / 2) {
+    if (size <= wished_threshold() / 2) {
         return NULL; // it belongs into the arena now
     }
     return mapping_resize(pointer, size);

@@ -493,6 +493,7 @@ struct root_live {
 
     // Written now and then.
     struct mapping_table mappings;
+    _Atomic uint64_t recycled; // bytes of the largest block freed so far that is recycled (large.c)
     _Atomic uint32_t heap_lock; // guards the registry
     uint32_t heap_count;
     struct heap *heaps; // registry, newest first

@@ -1,5 +1,5 @@
-// Large blocks of 5 to 25 MB that are filled and replaced at random, a few of them live.
-// Arguments: OPERATIONS LIVE
+// Large blocks, of 5 to 25 MB or as told, that are filled and replaced at random, a few of them live.
+// Arguments: OPERATIONS LIVE [LEAST MOST (MB)]
 #include "common.h"
 
 // Every byte is written; a sample of one byte in each 4 KiB is read back.
@@ -25,6 +25,8 @@ static uint64_t checked_free(void *p) {
 int main(int argc, char **argv) {
     uint32_t operations = argument(argc, argv, 1, 200);
     uint32_t live = argument(argc, argv, 2, 10);
+    uint32_t least = argument(argc, argv, 3, 5) * 1000000;
+    uint32_t most = argument(argc, argv, 4, 25) * 1000000;
     void **slots = must(calloc(live, sizeof *slots));
     struct rng r = rng_seed(5);
     uint64_t sum = 0;
@@ -33,7 +35,7 @@ int main(int argc, char **argv) {
         if (slots[k] != NULL) {
             sum += checked_free(slots[k]);
         }
-        slots[k] = filled(rng_between(&r, 5000000, 25000000), (uint32_t)rng_next(&r));
+        slots[k] = filled(rng_between(&r, least, most), (uint32_t)rng_next(&r));
     }
     for (uint32_t k = 0; k < live; k++) {
         if (slots[k] != NULL) {

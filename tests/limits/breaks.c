@@ -145,6 +145,7 @@ int main(int count, char **values) {
     mode = values[1];
     if (is_mode("bottom-up")) {
         go_bottom_up(values);
+        REQUIRE(mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1, "all above stay mappings");
         mappings_in_the_way();
     }
     static void *kept[64][200];

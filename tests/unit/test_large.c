@@ -1,16 +1,19 @@
 // Which zeroed blocks are put there at once: those that would cost two faults for each page, up to a
 // size that is larger in a process with threads. And what of a large block that is freed stays with the
-// thread's lane, for its next one of that length.
+// thread's lane, for its next one of that length, and which mappings are not made again.
 #include "large.h"
 
 #include "arena.h"
 #include "helper.h"
 #include "init.h"
 #include "loose.h"
+#include "options.h"
+#include "release.h"
 #include "root.h"
 #include "testing.h"
 #include "unit.h"
 
+#include <lucid.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -205,6 +208,117 @@ static void grows_over_a_loose_run(void **state) {
     free_block(block);
 }
 
+// ---- recycled ---------------------------------------------------------------------------------------
+
+#define MIB ((size_t)1 << 20)
+#define MAPPED (MAPPING_THRESHOLD + MIB)
+
+static int forget_recycled(void **state) {
+    (void)state;
+    atomic_store(&root.live.recycled, 0);
+    return 0;
+}
+
+static enum block_kind kind_of(const void *block) {
+    return block_of(block, "free").kind;
+}
+
+// A first block of so many bytes, freed, and what the second is.
+static enum block_kind second_of(size_t size) {
+    void *first = lucid_malloc(size);
+    assert_non_null(first);
+    assert_int_equal(kind_of(first), BLOCK_MAPPING);
+    lucid_free(first);
+    void *second = lucid_malloc(size);
+    assert_non_null(second);
+    enum block_kind kind = kind_of(second);
+    lucid_free(second);
+    return kind;
+}
+
+static void freed_mappings_are_recycled(void **state) {
+    (void)state;
+    assert_int_equal(second_of(MAPPED), BLOCK_LARGE);
+    void *larger = lucid_malloc(MAPPED + MIB);
+    assert_int_equal(kind_of(larger), BLOCK_MAPPING);
+    lucid_free(larger);
+}
+
+static void not_what_is_too_large(void **state) {
+    (void)state;
+    assert_int_equal(second_of(RECYCLED_MAX + MIB), BLOCK_MAPPING);
+}
+
+static void not_where_it_would_stay(void **state) {
+    (void)state;
+    static const enum option options[] = {OPTION_PURGE, OPTION_HELPER};
+    for (unsigned i = 0; i < 2; i++) {
+        root.live.options.value[options[i]] = 0;
+        assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+        root.live.options.value[options[i]] = 1;
+    }
+    root.live.giving.refused = 1;
+    assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+    root.live.giving.refused = 0;
+}
+
+static void not_where_a_threshold_was_set(void **state) {
+    (void)state;
+    root.live.options.source[OPTION_MMAP_THRESHOLD] = SOURCE_PROGRAM;
+    assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+    root.live.options.source[OPTION_MMAP_THRESHOLD] = SOURCE_DEFAULT;
+}
+
+static void not_where_mappings_have_fences(void **state) {
+    (void)state;
+    void *first = large_new(MAPPED, BLOCK_ALIGN, false, NULL);
+    root.live.watch |= WATCH_HARDEN;
+    free_block(first);
+    root.live.watch &= ~(uint32_t)WATCH_HARDEN;
+    assert_int_equal(atomic_load(&root.live.recycled), 0);
+}
+
+// A recycled block that cannot grow where it is becomes a mapping, which can.
+static void becomes_a_mapping_to_grow(void **state) {
+    (void)state;
+    atomic_store(&root.live.recycled, RECYCLED_MAX);
+    char *block = lucid_malloc(MAPPED);
+    char *behind = lucid_malloc(MIB);
+    assert_int_equal(kind_of(block), BLOCK_LARGE);
+    block[0] = 1;
+    block[MAPPED - 1] = 2;
+    block = lucid_realloc(block, 2 * MAPPED);
+    assert_non_null(block);
+    assert_int_equal(kind_of(block), BLOCK_MAPPING);
+    assert_int_equal(block[0], 1);
+    assert_int_equal(block[MAPPED - 1], 2);
+    lucid_free(block);
+    lucid_free(behind);
+}
+
+// Where nothing is behind it, it may become larger than any that was freed.
+static void grows_where_it_is(void **state) {
+    (void)state;
+    atomic_store(&root.live.recycled, RECYCLED_MAX);
+    char *block = lucid_malloc(2 * MAPPED);
+    assert_ptr_equal(lucid_realloc(block, MAPPED), block);
+    atomic_store(&root.live.recycled, MAPPED);
+    assert_ptr_equal(lucid_realloc(block, 2 * MAPPED), block);
+    assert_int_equal(kind_of(block), BLOCK_LARGE);
+    lucid_free(block);
+}
+
+// It does not lie about beside a mapping that it could not serve.
+static void makes_room_for_a_mapping(void **state) {
+    (void)state;
+    assert_int_equal(second_of(MAPPED), BLOCK_LARGE);
+    assert_true(release_possible() >= MAPPED >> UNIT_SHIFT);
+    void *larger = lucid_malloc(2 * MAPPED);
+    assert_int_equal(kind_of(larger), BLOCK_MAPPING);
+    assert_true(release_possible() < MAPPED >> UNIT_SHIFT);
+    lucid_free(larger);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_have_more_put_there),
@@ -216,6 +330,14 @@ int main(void) {
         cmocka_unit_test_setup_teardown(no_more_than_a_share_is_kept, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(a_busy_pool_is_left_alone, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(grows_over_a_loose_run, use_much, use_no_more),
+        cmocka_unit_test_setup(freed_mappings_are_recycled, forget_recycled),
+        cmocka_unit_test_setup(not_what_is_too_large, forget_recycled),
+        cmocka_unit_test_setup(not_where_it_would_stay, forget_recycled),
+        cmocka_unit_test_setup(not_where_a_threshold_was_set, forget_recycled),
+        cmocka_unit_test_setup(not_where_mappings_have_fences, forget_recycled),
+        cmocka_unit_test_setup(becomes_a_mapping_to_grow, forget_recycled),
+        cmocka_unit_test_setup(grows_where_it_is, forget_recycled),
+        cmocka_unit_test_setup(makes_room_for_a_mapping, forget_recycled),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }
