@@ -120,14 +120,19 @@ EXPORT void *lucid_reallocarray(void *pointer, size_t count, size_t size) {
 }
 STANDARD_NAME(void *, reallocarray, (void *, size_t, size_t), lucid_reallocarray)
 
-EXPORT size_t lucid_malloc_usable_size(void *pointer) {
-    if (pointer == NULL) {
-        return 0;
-    }
+static NOINLINE size_t usable_size(void *pointer) {
     if (!init_ready()) {
         panic_misuse("malloc_usable_size", "pointer that lucid never gave out", pointer);
     }
     fork_check();
     return block_of(pointer, "malloc_usable_size").size;
+}
+
+EXPORT size_t lucid_malloc_usable_size(void *pointer) {
+    if (pointer == NULL) {
+        return 0;
+    }
+    size_t room = sizeclass_size(block_plain_class(pointer));
+    return likely(room != 0) ? room : usable_size(pointer);
 }
 STANDARD_NAME(size_t, malloc_usable_size, (void *), lucid_malloc_usable_size)
