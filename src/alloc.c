@@ -172,6 +172,14 @@ void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool 
     return block;
 }
 
+void *alloc_mapping(size_t size) {
+    void *block = large_new_mapping(size, BLOCK_ALIGN, false, NULL);
+    if (block != NULL) {
+        event_raise(EVENT_ALLOC, block, size, 0, 1);
+    }
+    return block;
+}
+
 EXPORT void *lucid_malloc(size_t size) {
     return alloc_fast(size);
 }

@@ -20,6 +20,10 @@ void *alloc_aligned(size_t alignment, size_t size);
 // Zeroed memory. NULL and ENOMEM: no memory.
 void *alloc_zeroed(size_t size);
 
+// A block with a mapping of its own. NULL: no memory; errno is as it was. pre: SMALL_MAX < size <=
+// PTRDIFF_MAX.
+void *alloc_mapping(size_t size);
+
 // A block of a region. NULL and ENOMEM: no memory. pre: the region is live, the alignment a power
 // of two.
 void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero);

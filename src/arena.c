@@ -253,7 +253,7 @@ static uint32_t take_dirty(uint32_t units) {
 }
 
 uint32_t arena_take_used(uint32_t units, unsigned lane) {
-    uint32_t head = loose_take(lane, units);
+    uint32_t head = loose_take(lane, units, UNIT_SIZE);
     if (head != 0) {
         return head;
     }
@@ -372,11 +372,13 @@ bool arena_free_large(uint32_t head) {
 }
 
 bool arena_keep_large(uint32_t head, unsigned lane) {
-    bool ours = large_to_busy(head) != 0;
-    if (ours) {
+    uint32_t length = large_to_busy(head);
+    if (length > LOOSE_UNITS_MAX) {
+        arena_give(head, length);
+    } else if (length != 0) {
         loose_give(lane, head);
     }
-    return ours;
+    return length != 0;
 }
 
 // The free units behind a large run become a busy one. Returns its head; 0: there are not so many.

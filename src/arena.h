@@ -37,7 +37,7 @@ static inline bool arena_is_busy(void) {
 // Gives a large run back. False: it was none any more (two threads freed it at once).
 bool arena_free_large(uint32_t head);
 
-// The same for one of at most LOOSE_UNITS_MAX, which the lane keeps for its next large block.
+// The same, but the lane keeps one of at most LOOSE_UNITS_MAX for its next large block.
 bool arena_keep_large(uint32_t head, unsigned lane);
 
 // Makes a large run longer in place if what follows is free. True: it is `units` long now.

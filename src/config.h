@@ -46,8 +46,9 @@
 // Groups of threads that look for free blocks in different places first (lane.h). One with as many
 // cores has little to gain from more.
 #define LANES 8u
-#define LOOSE_UNITS_MAX 13u // to fill a longer block costs much more than a search in the pool
-#define LOOSE_MOVED 16u     // runs that one lane gives another at once
+#define LOOSE_UNITS_MAX \
+    13u // their stacks fill a cache line, and to fill more costs much more than a search
+#define LOOSE_MOVED 16u // runs that one lane gives another at once
 #define LOOSE_SHARE 32u // of what is in use: a lane with so much keeps no more large blocks' runs
 
 // A thread whose bins ran empty or full no more often than this may end soon: it uses up other lanes'
@@ -66,11 +67,9 @@
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 #define HUGE_ARENA_MIN ((size_t)16 << 20)
 #define HUGE_BLOCK_MIN ((size_t)4 << 20)
-#define HUGE_MAPPING_MAX ((size_t)1 << 30)
+#define HUGE_MAPPING_MAX ((size_t)1 << 30) // more than that is often used here and there only
 
-// Blocks above this have a mapping of their own (option mmap_threshold). A mapping that is freed takes
-// the memory with it; once the program has freed one of at most RECYCLED_MAX, blocks of its size come
-// from the arena, where what one leaves serves the next.
+// Blocks above this have a mapping of their own (option mmap_threshold), unless recycled (recycle.h).
 #define MAPPING_THRESHOLD ((size_t)32 << 20)
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
 #define RECYCLED_MAX ((size_t)512 << 20)
@@ -105,5 +104,6 @@
 
 _Static_assert(UNIT_SIZE >= PAGE_SIZE_MAX, "a unit is never less than a page");
 _Static_assert(MAPPING_THRESHOLD_MAX / UNIT_SIZE < UINT16_MAX, "unit.back is 16 bits wide");
+_Static_assert(RECYCLED_MAX / UNIT_SIZE < UINT16_MAX, "and a large block one run");
 
 #endif

@@ -83,9 +83,9 @@ static bool is_filled(size_t length, bool zero) {
         return true;
     }
     if (length < HUGE_BLOCK_MIN || length > HUGE_MAPPING_MAX) {
-        return false; // as much may be meant to be used in part
+        return false;
     }
-    return !zero; // as the empty buckets of a table are
+    return !zero; // tables are zeroed, and most of their buckets may stay empty
 }
 
 void huge_mapping(uintptr_t start, size_t length, bool zero) {

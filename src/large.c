@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "event.h"
+#include "harden.h"
 #include "huge.h"
 #include "loose.h"
 #include "mapping.h"
@@ -9,6 +10,7 @@
 #include "os/os.h"
 #include "panic.h"
 #include "purge.h"
+#include "recycle.h"
 #include "release.h"
 
 #include <string.h>
@@ -17,38 +19,17 @@ static uint32_t units_for(size_t size) {
     return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
 }
 
-static size_t wished_threshold(void) {
-    return root.live.options.value[OPTION_MMAP_THRESHOLD];
-}
-
-// Blocks above that have mappings of their own.
-static size_t mapping_threshold(void) {
-    size_t recycled = atomic_load_explicit(&root.live.recycled, memory_order_relaxed);
-    return max_size(wished_threshold(), recycled);
-}
-
-// Is a mapping of that size, which is being freed, one that the program may make again soon, and
-// would the arena give its memory back otherwise?
+// Is the block as large as mappings are that were not recycled?
 static bool is_recycled(size_t size) {
-    const struct option_values *options = &root.live.options;
-    if (size > RECYCLED_MAX) {
-        return false; // so much is not to stay even for a moment
-    }
-    if (options->source[OPTION_MMAP_THRESHOLD] != SOURCE_DEFAULT) {
-        return false; // the program knows better
-    }
-    if (!options->value[OPTION_PURGE] || !options->value[OPTION_HELPER]) {
-        return false; // it would stay for good
-    }
-    if (__atomic_load_n(&root.live.giving.refused, __ATOMIC_RELAXED) != 0) {
-        return false; // so it might
-    }
-    return !(root.live.watch & WATCH_HARDEN); // a mapping has fences
+    return size > recycle_wished_threshold();
 }
 
-// A block of so many bytes is about to be filled, which costs more than to give as much back.
-static void note_growth(size_t bytes) {
-    if (bytes >= GROWTH_MIN && root.live.options.value[OPTION_PURGE]) {
+// Some of a block, or all, lies on clean memory and is about to be filled, which costs more than to
+// give as much back.
+static void note_growth(size_t size, size_t grown) {
+    if (is_recycled(size)) {
+        release_for_recycled();
+    } else if (grown >= GROWTH_MIN && root.live.options.value[OPTION_PURGE]) {
         release_for_growth();
     }
 }
@@ -63,11 +44,8 @@ static unsigned lane_here(void) {
 }
 
 // Is a free run worth keeping at hand for the lane's next large block?
-static bool is_worth_keeping(uint32_t length, unsigned lane) {
-    if (length > LOOSE_UNITS_MAX) {
-        return false;
-    }
-    if (unlikely(root.live.watch & WATCH_HARDEN)) {
+static bool is_worth_keeping(unsigned lane) {
+    if (unlikely(harden_on())) {
         return false; // nobody is to get it soon
     }
     if (arena_is_busy()) {
@@ -77,22 +55,18 @@ static bool is_worth_keeping(uint32_t length, unsigned lane) {
     return loose_units_of(lane) <= root_used_units() / LOOSE_SHARE;
 }
 
-// One that the lane has had before: dirty throughout, and nothing grows.
-static uint32_t take_loose(size_t size, size_t alignment, bool zero) {
-    uint32_t head = alignment <= UNIT_SIZE ? loose_take(lane_here(), units_for(size)) : 0;
-    if (head != 0 && zero) {
-        memset((void *)unit_address(head), 0, size);
-    }
-    return head;
-}
-
 static uint32_t take_run(size_t size, size_t alignment, bool zero) {
-    uint32_t head = take_loose(size, alignment, zero);
-    if (head == 0) {
-        head = arena_take(units_for(size), alignment, RUN_BUSY, zero);
-        if (head != 0) {
-            note_growth(size);
+    uint32_t units = units_for(size);
+    uint32_t head = loose_take(lane_here(), units, alignment);
+    if (head != 0) { // dirty throughout
+        if (zero) {
+            memset((void *)unit_address(head), 0, size);
         }
+        return head;
+    }
+    head = arena_take(units, alignment, RUN_BUSY, zero);
+    if (head != 0 && (run_at(head)->dirty < units || !is_recycled(size))) {
+        note_growth(size, size);
     }
     return head;
 }
@@ -118,16 +92,17 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
     return (void *)unit_address(head);
 }
 
-// What is recycled is not to lie about beside a mapping that it does not serve.
-static void leave_room(void) {
-    if (atomic_load_explicit(&root.live.recycled, memory_order_relaxed) != 0) {
-        (void)release_dirty(root_used_units() / GROWTH_SHARE, 0);
-    }
+void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
+    size_t most = zero ? recycle_wished_threshold() : recycle_threshold(); // mappings are zero
+    bool fits = size <= most && alignment <= recycle_wished_threshold();
+    return fits ? run_new(size, alignment, zero, region) : NULL;
 }
 
-void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
-    bool fits = size <= mapping_threshold() && alignment <= mapping_threshold();
-    return fits ? run_new(size, alignment, zero, region) : NULL;
+void *large_new_mapping(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
+    if (recycle_threshold() > recycle_wished_threshold()) {
+        release_for_recycled(); // what is recycled is not to lie about beside it
+    }
+    return mapping_new(size, alignment, zero, region);
 }
 
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
@@ -135,11 +110,14 @@ void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *r
         return NULL;
     }
     void *block = large_new_run(size, alignment, zero, region);
-    if (block == NULL) {
-        leave_room();
-        block = mapping_new(size, alignment, zero, region);
+    return block != NULL ? block : large_new_mapping(size, alignment, zero, region);
+}
+
+bool large_outgrows(const struct block *block, size_t size) {
+    if (block->kind != BLOCK_LARGE || block->region != NULL || size <= block->size) {
+        return false;
     }
-    return block;
+    return is_recycled(size) && size <= recycle_threshold();
 }
 
 void large_free(void *pointer, const struct block *block, const char *function) {
@@ -147,24 +125,23 @@ void large_free(void *pointer, const struct block *block, const char *function) 
         if (!mapping_free(pointer)) {
             panic_misuse(function, "double free of", pointer);
         }
-        if (block->size > mapping_threshold() && is_recycled(block->size)) {
-            atomic_store_explicit(&root.live.recycled, block->size, memory_order_relaxed);
-        }
+        recycle_note_freed(block->size);
         return;
     }
     unsigned lane = lane_here();
-    bool keep = is_worth_keeping(run_length_of(run_load(block->head)), lane);
-    if (keep ? !arena_keep_large(block->head, lane) : !arena_free_large(block->head)) {
+    bool was_one = is_worth_keeping(lane) ? arena_keep_large(block->head, lane)
+                                          : arena_free_large(block->head);
+    if (!was_one) {
         panic_misuse(function, "double free of", pointer);
     }
     event_raise(EVENT_LARGE_GONE, pointer, block->size, 0, 1);
     purge_after_free();
 }
 
-// How large a run may become where it is: as large as ever, once it is larger than some mappings.
+// Where it is a block may become larger than those which were freed: that costs no copy.
 static size_t run_limit(void) {
-    size_t threshold = mapping_threshold();
-    return threshold > wished_threshold() ? max_size(threshold, RECYCLED_MAX) : threshold;
+    size_t threshold = recycle_threshold();
+    return threshold > recycle_wished_threshold() ? RECYCLED_MAX : threshold;
 }
 
 static void *run_resize(void *pointer, const struct block *block, size_t size) {
@@ -181,7 +158,7 @@ static void *run_resize(void *pointer, const struct block *block, size_t size) {
         if (!arena_extend(block->head, units)) {
             return NULL;
         }
-        note_growth((size_t)(units - length) << UNIT_SHIFT);
+        note_growth(size, (size_t)(units - length) << UNIT_SHIFT);
     }
     run_at(block->head)->size = size;
     return pointer;
@@ -194,27 +171,14 @@ void *large_shrink(void *pointer, const struct block *block, size_t size) {
     return shrunk != NULL ? shrunk : pointer;
 }
 
-// A block that grows so large may go on growing, for which a mapping needs no copies.
-static void *run_to_mapping(void *pointer, const struct block *block, size_t size) {
-    leave_room();
-    void *moved = mapping_new(size, BLOCK_ALIGN, false, block->region);
-    if (moved != NULL) {
-        memcpy(moved, pointer, block->size);
-        large_free(pointer, block, "realloc");
-    }
-    return moved;
-}
-
 void *large_resize(void *pointer, const struct block *block, size_t size) {
     if (size == block->size) {
         return pointer; // a program that asked for its usable size, whatever would suit it now
     }
     if (block->kind == BLOCK_LARGE) {
-        void *resized = run_resize(pointer, block, size);
-        bool moves = resized == NULL && size > block->size && size > wished_threshold();
-        return moves ? run_to_mapping(pointer, block, size) : resized;
+        return run_resize(pointer, block, size);
     }
-    if (size <= wished_threshold() / 2) {
+    if (size <= recycle_wished_threshold() / 2) {
         return NULL; // it belongs into the arena now
     }
     return mapping_resize(pointer, size);

@@ -16,7 +16,7 @@
 //   top       the part of the arena no run has used yet
 //   pool      units that are free again
 //   lane      the lists of spans with free blocks that one group of threads looks in first
-//   loose     a free run that a lane keeps for its next span of that length
+//   loose     a free run that a lane keeps for its next span or large block of that length
 //   mapping   a block so large that it has an mmap of its own
 //   region    a heap of the program's own (lucid_heap_new): spans, large blocks and mappings that
 //             are given back together

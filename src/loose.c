@@ -39,13 +39,14 @@ void loose_give(unsigned lane, uint32_t head) {
     lock_drop(&loose->lock);
 }
 
-uint32_t loose_take(unsigned lane, uint32_t units) {
+uint32_t loose_take(unsigned lane, uint32_t units, size_t alignment) {
     struct loose *loose = loose_of(lane);
     if (units > LOOSE_UNITS_MAX || is_empty(loose, units)) {
         return 0;
     }
     lock_take(&loose->lock);
     uint32_t head = loose->first[units];
+    head = is_aligned(unit_address(head), alignment) ? head : 0;
     if (head != 0) {
         set_first(loose, units, run_at(head)->next);
         set_units(loose, loose->units - units);
@@ -88,7 +89,7 @@ uint32_t loose_take_from_others(unsigned lane, uint32_t units) {
             move_some(loose_of(other), loose_of(lane), units);
             lock_drop(&loose_of(lane)->lock);
             lock_drop(&loose_of(other)->lock);
-            return loose_take(lane, units);
+            return loose_take(lane, units, UNIT_SIZE);
         }
     }
     return 0;

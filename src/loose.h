@@ -18,8 +18,9 @@
 // LOOSE_UNITS_MAX.
 void loose_give(unsigned lane, uint32_t head);
 
-// Takes the run of `units` units that was given last; it is RUN_BUSY now. 0: there is none.
-uint32_t loose_take(unsigned lane, uint32_t units);
+// Takes the run of `units` units that was given last; it is RUN_BUSY now. 0: there is none, or it does
+// not begin at a multiple of `alignment` (a power of two).
+uint32_t loose_take(unsigned lane, uint32_t units, size_t alignment);
 
 // The same from the other lanes, which give a few more to this lane at the same time.
 uint32_t loose_take_from_others(unsigned lane, uint32_t units);

@@ -9,9 +9,7 @@ const struct option_row option_table[OPTION_COUNT] = {
     [OPTION_MMAP_THRESHOLD] =
         {"mmap_threshold", OPTION_SIZE, ANY_TIME, MAPPING_THRESHOLD, SMALL_MAX,
          MAPPING_THRESHOLD_MAX,
-         "blocks above this size have a mapping of their own; where it is not set it grows to"
-         " the size of such blocks that were freed, up to 512M",
-         NULL},
+         "blocks above this size have a mapping of their own, unless recycled", NULL},
     [OPTION_PURGE] = {"purge", OPTION_BOOL, ANY_TIME, 1, 0, 1,
                       "give memory that stays free back to the system", NULL},
     [OPTION_PURGE_AGE] = {"purge_age", OPTION_TIME, ANY_TIME, PURGE_AGE_MS, 0, 3600000,

@@ -147,8 +147,9 @@ uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
 
 uint32_t pool_next_dirty(uint32_t head) {
     uint32_t next = 0;
+    uint64_t bound = head == 0 ? UINT64_MAX : rank(head);
     for (uint32_t node = pool()->tree[1]; node != 0;) {
-        if (head == 0 || rank(node) < rank(head)) {
+        if (rank(node) < bound) {
             next = node;
             node = run_at(node)->right;
         } else {

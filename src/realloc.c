@@ -36,9 +36,17 @@ static void *without_copy(void *pointer, const struct block *block, size_t size)
     return large_resize(pointer, block, size);
 }
 
+static void *room_for(const struct block *block, size_t size) {
+    void *room = large_outgrows(block, size) ? alloc_mapping(size) : NULL;
+    if (room != NULL) {
+        return room;
+    }
+    return likely(block->region == NULL) ? alloc_fast(size)
+                                         : alloc_in(block->region, BLOCK_ALIGN, size, false);
+}
+
 static void *move(void *pointer, const struct block *block, size_t size) {
-    void *copy = likely(block->region == NULL) ? alloc_fast(size)
-                                               : alloc_in(block->region, BLOCK_ALIGN, size, false);
+    void *copy = room_for(block, size);
     if (copy == NULL) {
         return NULL; // errno is ENOMEM; the old block is as it was
     }

@@ -133,7 +133,7 @@ uint64_t release_possible(void) {
     return __atomic_load_n(&pool()->dirty_units, __ATOMIC_RELAXED) + loose_units();
 }
 
-uint64_t release_dirty(uint64_t keep, uint32_t age) {
+static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(uint32_t piece)) {
     uint64_t released = 0;
     uint32_t count = 1;
     arena_drain();
@@ -144,12 +144,20 @@ uint64_t release_dirty(uint64_t keep, uint32_t age) {
             break;
         }
         os_unlock(&pool()->lock);
-        count = release_for_long(piece);
+        count = release(piece);
         released += count;
         piece_back(piece);
     }
     pool()->last_purge = now_ms();
     return account(released);
+}
+
+uint64_t release_dirty(uint64_t keep, uint32_t age) {
+    return release_aged(keep, age, release_for_long);
+}
+
+void release_for_recycled(void) {
+    (void)release_aged(root_used_units() / GROWTH_SHARE, 0, release_piece);
 }
 
 // How many dirty units are too many now that more than ever is in use or dirty. pre: the lock.

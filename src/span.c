@@ -96,7 +96,7 @@ void span_end(uint32_t head) {
 uint32_t span_acquire(unsigned class, unsigned lane, bool shares) {
     uint32_t units = sizeclass_table[class].units;
     uint32_t listed = lane_listed_to_held(lane, class);
-    uint32_t run = listed == 0 && !shares ? loose_take(lane, units) : 0;
+    uint32_t run = listed == 0 && !shares ? loose_take(lane, units, UNIT_SIZE) : 0;
     if (listed == 0 && run == 0) {
         listed = lane_others_listed_to_held(lane, class);
     }

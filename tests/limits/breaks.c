@@ -145,7 +145,7 @@ int main(int count, char **values) {
     mode = values[1];
     if (is_mode("bottom-up")) {
         go_bottom_up(values);
-        REQUIRE(mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1, "all above stay mappings");
+        REQUIRE(lucid_option_set("mmap_threshold", "32M") == 0, "all above stay mappings");
         mappings_in_the_way();
     }
     static void *kept[64][200];

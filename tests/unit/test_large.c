@@ -16,6 +16,8 @@
 #include <lucid.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static pthread_barrier_t barrier;
@@ -129,7 +131,7 @@ static void zeroed_one_is_zero(void **state) {
     free_block(block);
 }
 
-// A run is aligned to units only.
+// A run is aligned to units only, unless chance or a former block had it otherwise.
 static void aligned_one_is_aligned(void **state) {
     (void)state;
     void *blocks[2] = {new_block(UNITS, false), new_block(UNITS, false)};
@@ -137,6 +139,8 @@ static void aligned_one_is_aligned(void **state) {
     free_block(blocks[1]);
     void *aligned = large_new(UNITS * UNIT_SIZE, 64 * UNIT_SIZE, false, NULL);
     assert_int_equal((uintptr_t)aligned % (64 * UNIT_SIZE), 0);
+    free_block(aligned);
+    assert_ptr_equal(large_new(UNITS * UNIT_SIZE, 64 * UNIT_SIZE, false, NULL), aligned);
     free_block(aligned);
 }
 
@@ -223,17 +227,18 @@ static enum block_kind kind_of(const void *block) {
     return block_of(block, "free").kind;
 }
 
+static enum block_kind kind_made(size_t size) {
+    void *block = lucid_malloc(size);
+    assert_non_null(block);
+    enum block_kind kind = kind_of(block);
+    lucid_free(block);
+    return kind;
+}
+
 // A first block of so many bytes, freed, and what the second is.
 static enum block_kind second_of(size_t size) {
-    void *first = lucid_malloc(size);
-    assert_non_null(first);
-    assert_int_equal(kind_of(first), BLOCK_MAPPING);
-    lucid_free(first);
-    void *second = lucid_malloc(size);
-    assert_non_null(second);
-    enum block_kind kind = kind_of(second);
-    lucid_free(second);
-    return kind;
+    assert_int_equal(kind_made(size), BLOCK_MAPPING);
+    return kind_made(size);
 }
 
 static void freed_mappings_are_recycled(void **state) {
@@ -249,23 +254,32 @@ static void not_what_is_too_large(void **state) {
     assert_int_equal(second_of(RECYCLED_MAX + MIB), BLOCK_MAPPING);
 }
 
+// Neither one that was freed then, nor one that was freed before.
+static void require_not_recycled(void) {
+    atomic_store(&root.live.recycled, 0);
+    assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+    assert_int_equal(atomic_load(&root.live.recycled), 0);
+    atomic_store(&root.live.recycled, MAPPED);
+    assert_int_equal(kind_made(MAPPED), BLOCK_MAPPING);
+}
+
 static void not_where_it_would_stay(void **state) {
     (void)state;
     static const enum option options[] = {OPTION_PURGE, OPTION_HELPER};
     for (unsigned i = 0; i < 2; i++) {
         root.live.options.value[options[i]] = 0;
-        assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+        require_not_recycled();
         root.live.options.value[options[i]] = 1;
     }
     root.live.giving.refused = 1;
-    assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+    require_not_recycled();
     root.live.giving.refused = 0;
 }
 
 static void not_where_a_threshold_was_set(void **state) {
     (void)state;
     root.live.options.source[OPTION_MMAP_THRESHOLD] = SOURCE_PROGRAM;
-    assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+    require_not_recycled();
     root.live.options.source[OPTION_MMAP_THRESHOLD] = SOURCE_DEFAULT;
 }
 
@@ -308,6 +322,94 @@ static void grows_where_it_is(void **state) {
     lucid_free(block);
 }
 
+// The region keeps the books of its blocks.
+static void not_what_a_region_has(void **state) {
+    (void)state;
+    atomic_store(&root.live.recycled, RECYCLED_MAX);
+    lucid_heap *heap = lucid_heap_new("growing");
+    char *block = lucid_heap_alloc(heap, MIB);
+    char *behind = lucid_malloc(MIB);
+    uint32_t mappings = root.live.mappings.count;
+    block = lucid_realloc(block, MAPPED);
+    assert_non_null(block);
+    lucid_heap_destroy(heap);
+    assert_int_equal(root.live.mappings.count, mappings);
+    arena_check();
+    lucid_free(behind);
+}
+
+static void not_with_a_limit(void **state) {
+    (void)state;
+    root.live.allowance.most = (uint64_t)1 << 40;
+    require_not_recycled();
+    root.live.allowance.most = 0;
+}
+
+// The arena could not give it back, or only its memory.
+static void not_what_would_be_locked(void **state) {
+    (void)state;
+    if (geteuid() != 0 || mlockall(MCL_FUTURE) != 0) {
+        skip();
+    }
+    assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+    (void)munlockall();
+}
+
+static void not_where_addresses_are_few(void **state) {
+    (void)state;
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    struct rlimit few = {.rlim_cur = (rlim_t)1 << 40, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+    assert_int_equal(second_of(MAPPED), BLOCK_MAPPING);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+}
+
+// They are zero already, and often used in part.
+static void not_what_is_to_be_zero(void **state) {
+    (void)state;
+    assert_int_equal(second_of(MAPPED), BLOCK_LARGE);
+    void *block = lucid_calloc(1, MAPPED);
+    assert_int_equal(kind_of(block), BLOCK_MAPPING);
+    lucid_free(block);
+}
+
+static void not_for_the_sake_of_alignment(void **state) {
+    (void)state;
+    atomic_store(&root.live.recycled, RECYCLED_MAX);
+    void *block = lucid_memalign(2 * MAPPING_THRESHOLD, MIB);
+    assert_int_equal(kind_of(block), BLOCK_MAPPING);
+    lucid_free(block);
+}
+
+// What one has left does not stay beside the next one when something small lies in it.
+static void makes_room_for_the_next(void **state) {
+    (void)state;
+    assert_int_equal(second_of(MAPPED), BLOCK_LARGE);
+    (void)release_dirty(0, 0);
+    char *first = lucid_malloc(MAPPED);
+    assert_int_equal(kind_of(first), BLOCK_LARGE);
+    uint32_t head = unit_of((uintptr_t)first);
+    uint32_t behind = 0;
+    while (behind < head) { // whatever holes there are in front of it
+        behind = arena_take(1, 1, RUN_LARGE, false);
+        assert_int_not_equal(behind, 0);
+    }
+    lucid_free(first);
+    uint32_t small = arena_take(1, 1, RUN_LARGE, false);
+    assert_in_range(small, head, head + (MAPPED >> UNIT_SHIFT));
+    assert_in_range(release_possible(), MAPPED >> (UNIT_SHIFT + 1), MAPPED >> UNIT_SHIFT);
+    uint64_t growth = root.live.pool.growth_units;
+    root.live.pool.growth_units =
+        UINT32_MAX; // so much went before that nothing more does for others
+    void *next = lucid_malloc(MAPPED);
+    root.live.pool.growth_units = growth;
+    assert_int_equal(kind_of(next), BLOCK_LARGE);
+    assert_true(release_possible() < MAPPED >> (UNIT_SHIFT + 1));
+    lucid_free(next);
+    assert_true(arena_free_large(small));
+}
+
 // It does not lie about beside a mapping that it could not serve.
 static void makes_room_for_a_mapping(void **state) {
     (void)state;
@@ -336,6 +438,13 @@ int main(void) {
         cmocka_unit_test_setup(not_where_a_threshold_was_set, forget_recycled),
         cmocka_unit_test_setup(not_where_mappings_have_fences, forget_recycled),
         cmocka_unit_test_setup(becomes_a_mapping_to_grow, forget_recycled),
+        cmocka_unit_test_setup(not_what_a_region_has, forget_recycled),
+        cmocka_unit_test_setup(not_with_a_limit, forget_recycled),
+        cmocka_unit_test_setup(not_what_would_be_locked, forget_recycled),
+        cmocka_unit_test_setup(not_where_addresses_are_few, forget_recycled),
+        cmocka_unit_test_setup(not_what_is_to_be_zero, forget_recycled),
+        cmocka_unit_test_setup(not_for_the_sake_of_alignment, forget_recycled),
+        cmocka_unit_test_setup(makes_room_for_the_next, forget_recycled),
         cmocka_unit_test_setup(grows_where_it_is, forget_recycled),
         cmocka_unit_test_setup(makes_room_for_a_mapping, forget_recycled),
     };
