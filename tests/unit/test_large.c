@@ -194,9 +194,27 @@ static void a_busy_pool_is_left_alone(void **state) {
     assert_int_equal(loose_units(), 32 * UNITS);
 }
 
+// The next block is taken from the top.
+static void fill_holes(void) {
+    arena_drain();
+    while (root.live.pool.free_units > 0) {
+        assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
+    }
+}
+
+// Nothing is free behind the block.
+static void fill_behind(const void *block) {
+    uint32_t head = unit_of((uintptr_t)block);
+    uint32_t next = head + run_length_of(run_load(head));
+    while (next == atomic_load(&root.live.top) || run_kind_of(run_load(next)) == RUN_FREE) {
+        assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
+    }
+}
+
 // A block that grows does not have to move because what is behind it is loose.
 static void grows_over_a_loose_run(void **state) {
     (void)state;
+    fill_holes();
     void *whole = new_block(4 * UNITS, false);
     free_block(whole);
     arena_drain();
@@ -297,8 +315,8 @@ static void becomes_a_mapping_to_grow(void **state) {
     (void)state;
     atomic_store(&root.live.recycled, RECYCLED_MAX);
     char *block = lucid_malloc(MAPPED);
-    char *behind = lucid_malloc(MIB);
     assert_int_equal(kind_of(block), BLOCK_LARGE);
+    fill_behind(block);
     block[0] = 1;
     block[MAPPED - 1] = 2;
     block = lucid_realloc(block, 2 * MAPPED);
@@ -307,7 +325,6 @@ static void becomes_a_mapping_to_grow(void **state) {
     assert_int_equal(block[0], 1);
     assert_int_equal(block[MAPPED - 1], 2);
     lucid_free(block);
-    lucid_free(behind);
 }
 
 // Where nothing is behind it, it may become larger than any that was freed.
@@ -328,14 +345,13 @@ static void not_what_a_region_has(void **state) {
     atomic_store(&root.live.recycled, RECYCLED_MAX);
     lucid_heap *heap = lucid_heap_new("growing");
     char *block = lucid_heap_alloc(heap, MIB);
-    char *behind = lucid_malloc(MIB);
+    fill_behind(block);
     uint32_t mappings = root.live.mappings.count;
     block = lucid_realloc(block, MAPPED);
     assert_non_null(block);
     lucid_heap_destroy(heap);
     assert_int_equal(root.live.mappings.count, mappings);
     arena_check();
-    lucid_free(behind);
 }
 
 static void not_with_a_limit(void **state) {
@@ -390,13 +406,9 @@ static void makes_room_for_the_next(void **state) {
     char *first = lucid_malloc(MAPPED);
     assert_int_equal(kind_of(first), BLOCK_LARGE);
     uint32_t head = unit_of((uintptr_t)first);
-    uint32_t behind = 0;
-    while (behind < head) { // whatever holes there are in front of it
-        behind = arena_take(1, 1, RUN_LARGE, false);
-        assert_int_not_equal(behind, 0);
-    }
+    fill_behind(first);
     lucid_free(first);
-    uint32_t small = arena_take(1, 1, RUN_LARGE, false);
+    uint32_t small = arena_take(1, 1, RUN_LARGE, false); // used memory comes first
     assert_in_range(small, head, head + (MAPPED >> UNIT_SHIFT));
     assert_in_range(release_possible(), MAPPED >> (UNIT_SHIFT + 1), MAPPED >> UNIT_SHIFT);
     uint64_t growth = root.live.pool.growth_units;
