@@ -173,7 +173,7 @@ void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool 
 }
 
 void *alloc_mapping(size_t size) {
-    void *block = large_new_mapping(size, BLOCK_ALIGN, false, NULL);
+    void *block = large_new_mapping(size, BLOCK_ALIGN, NULL);
     if (block != NULL) {
         event_raise(EVENT_ALLOC, block, size, 0, 1);
     }

@@ -67,7 +67,6 @@
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 #define HUGE_ARENA_MIN ((size_t)16 << 20)
 #define HUGE_BLOCK_MIN ((size_t)4 << 20)
-#define HUGE_MAPPING_MAX ((size_t)1 << 30) // more than that is often used here and there only
 
 // Blocks above this have a mapping of their own (option mmap_threshold), unless recycled (recycle.h).
 #define MAPPING_THRESHOLD ((size_t)32 << 20)

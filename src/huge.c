@@ -77,21 +77,10 @@ void huge_block(uintptr_t start, size_t size) {
     ask(start, end);
 }
 
-// Is most of a mapping likely to be filled?
-static bool is_filled(size_t length, bool zero) {
-    if (wish() == THP_ALWAYS) {
-        return true;
-    }
-    if (length < HUGE_BLOCK_MIN || length > HUGE_MAPPING_MAX) {
-        return false;
-    }
-    return !zero; // tables are zeroed, and most of their buckets may stay empty
-}
-
-void huge_mapping(uintptr_t start, size_t length, bool zero) {
+void huge_mapping(uintptr_t start, size_t length) {
     if (wish() == THP_NEVER) {
         os_advise_small((void *)start, length);
-    } else if (!allowance_is_limited() && is_filled(length, zero)) {
+    } else if (wish() == THP_ALWAYS && !allowance_is_limited()) {
         os_advise_huge((void *)start, length); // all of it: mremap takes no two kinds at once
     }
 }

@@ -1,8 +1,7 @@
 // Huge pages: which memory asks for them, and which declines them (option thp). A huge page makes
 // first touches several times cheaper, and takes memory where only a part of it is used.
 //
-//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, and in large blocks, but
-//            for mappings above HUGE_MAPPING_MAX or zeroed ones, of which often a part is used
+//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, and in large blocks
 //   never    declined in the arena, in mappings and in the tables
 //   always   asked for in all of the arena and in mappings
 //
@@ -24,8 +23,8 @@ void huge_arena(uintptr_t start, bool apart);
 // A fresh run of clean units is to be one block.
 void huge_block(uintptr_t start, size_t size);
 
-// A fresh mapping is to be one block; with `zero` one that the program asked to be zeroed.
-void huge_mapping(uintptr_t start, size_t length, bool zero);
+// A fresh mapping is to be one block.
+void huge_mapping(uintptr_t start, size_t length);
 
 // Is an arena of this size to end where a huge page does? A huge page must be asked for before any
 // part of it is touched.

@@ -98,11 +98,11 @@ void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_regio
     return fits ? run_new(size, alignment, zero, region) : NULL;
 }
 
-void *large_new_mapping(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
+void *large_new_mapping(size_t size, size_t alignment, struct lucid_region *region) {
     if (recycle_threshold() > recycle_wished_threshold()) {
         release_for_recycled(); // what is recycled is not to lie about beside it
     }
-    return mapping_new(size, alignment, zero, region);
+    return mapping_new(size, alignment, region);
 }
 
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
@@ -110,7 +110,7 @@ void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *r
         return NULL;
     }
     void *block = large_new_run(size, alignment, zero, region);
-    return block != NULL ? block : large_new_mapping(size, alignment, zero, region);
+    return block != NULL ? block : large_new_mapping(size, alignment, region);
 }
 
 bool large_outgrows(const struct block *block, size_t size) {

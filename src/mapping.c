@@ -175,7 +175,7 @@ static bool map_aligned(size_t length, size_t alignment, struct mapping *mapping
     return true;
 }
 
-void *mapping_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
+void *mapping_new(size_t size, size_t alignment, struct lucid_region *region) {
     struct mapping mapping = {.asked = size, .region = region};
     size_t length = align_up(size, root.fixed.page_size);
     if (length < size ||
@@ -186,7 +186,7 @@ void *mapping_new(size_t size, size_t alignment, bool zero, struct lucid_region 
         (void)os_unmap((void *)mapping.start, mapping.length);
         return NULL;
     }
-    huge_mapping(mapping.start, mapping.length, zero);
+    huge_mapping(mapping.start, mapping.length);
     event_raise(EVENT_MAPPING_MADE, (void *)mapping.address, size, 0, 1);
     return (void *)mapping.address;
 }

@@ -8,8 +8,8 @@
 #include "layout.h"
 
 // A block of at least `size` zeroed bytes at a multiple of `alignment`, for a region or for none
-// (NULL). `zero`: that they are is what the program asked for. NULL: no memory.
-void *mapping_new(size_t size, size_t alignment, bool zero, struct lucid_region *region);
+// (NULL). NULL: no memory.
+void *mapping_new(size_t size, size_t alignment, struct lucid_region *region);
 
 // Looks an address up. False: it is not the start of a mapping.
 bool mapping_find(const void *block, struct mapping *found);

@@ -21,7 +21,7 @@ static void finds_what_it_has(void **state) {
         struct mapping found;
         if (blocks[i] == NULL) {
             sizes[i] = 1 + test_random(&random) % 20000;
-            blocks[i] = mapping_new(sizes[i], (size_t)16 << test_random(&random) % 14, false, NULL);
+            blocks[i] = mapping_new(sizes[i], (size_t)16 << test_random(&random) % 14, NULL);
             assert_non_null(blocks[i]);
             assert_true(test_zero(blocks[i], sizes[i]));
             test_fill(blocks[i], sizes[i]);
@@ -61,14 +61,14 @@ static void nothing_is_found(void **state) {
     assert_false(mapping_free(NULL));
     assert_null(mapping_resize(NULL, 100));
     assert_null(mapping_resize(&found, 100));
-    assert_null(mapping_new(SIZE_MAX, 16, false, NULL));
-    assert_null(mapping_new(PTRDIFF_MAX, 4096, false, NULL));
-    assert_null(mapping_new(100, (size_t)1 << 62, false, NULL));
+    assert_null(mapping_new(SIZE_MAX, 16, NULL));
+    assert_null(mapping_new(PTRDIFF_MAX, 4096, NULL));
+    assert_null(mapping_new(100, (size_t)1 << 62, NULL));
 }
 
 static void resizes(void **state) {
     (void)state;
-    char *block = mapping_new(10000, 16, false, NULL);
+    char *block = mapping_new(10000, 16, NULL);
     static const size_t steps[] = {20000, 5000000, 300, 12288, 12289, 80000000, 1};
     size_t kept = 300;
     memset(block, 0x3c, kept);
@@ -92,15 +92,15 @@ static void kernel_refuses(void **state) {
     if (!LUCID_CHECKED && !LUCID_STRESS) {
         skip();
     }
-    char *block = mapping_new(10000, 16, false, NULL);
+    char *block = mapping_new(10000, 16, NULL);
     (void)os_inject(OS_REMAP, 1, false);
     assert_null(mapping_resize(block, 20000000));
     (void)os_inject(OS_MAP, 1, false);
-    assert_null(mapping_new(10000, 16, false, NULL));
+    assert_null(mapping_new(10000, 16, NULL));
     (void)os_inject(OS_MAP, 0, false);
     // The piece in front that cannot be cut off stays part of the mapping.
     (void)os_inject(OS_UNMAP, 1, true);
-    char *aligned = mapping_new(10000, 1 << 20, false, NULL);
+    char *aligned = mapping_new(10000, 1 << 20, NULL);
     (void)os_inject(OS_UNMAP, 0, false);
     assert_true(aligned != NULL && (uintptr_t)aligned % (1 << 20) == 0);
     invariants_check(false);
@@ -118,7 +118,7 @@ static void table_is_full(void **state) {
     uint32_t capacity = root.live.mappings.capacity;
     for (;;) {
         (void)os_inject(OS_RESERVE, 1, false); // for the larger table
-        char *block = mapping_new(4096, 16, false, NULL);
+        char *block = mapping_new(4096, 16, NULL);
         (void)os_inject(OS_RESERVE, 0, false);
         if (block == NULL) {
             break;
