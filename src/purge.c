@@ -23,7 +23,8 @@ static COLD void purge_here(void) {
     uint32_t now = (uint32_t)os_now_ms();
     uint64_t pause = root.live.options.value[OPTION_PURGE_AGE];
     pause = pause > PURGE_PAUSE_MS ? pause : PURGE_PAUSE_MS;
-    if (now - root.live.pool.last_purge >= pause) { // else what is free now may be reused soon
+    uint32_t last = __atomic_load_n(&root.live.pool.last_purge, __ATOMIC_RELAXED);
+    if (now - last >= pause) { // else what is free now may be reused soon
         (void)release_dirty(dirty_allowed(), 0);
     }
 }

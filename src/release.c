@@ -148,7 +148,7 @@ static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(ui
         released += count;
         piece_back(piece);
     }
-    pool()->last_purge = now_ms();
+    __atomic_store_n(&pool()->last_purge, now_ms(), __ATOMIC_RELAXED); // looked at without the lock
     return account(released);
 }
 
