@@ -46,8 +46,8 @@
 // Groups of threads that look for free blocks in different places first (lane.h). One with as many
 // cores has little to gain from more.
 #define LANES 8u
-#define LOOSE_UNITS_MAX \
-    13u // their stacks fill a cache line, and to fill more costs much more than a search
+// The stacks of such short runs fill a cache line; to fill a longer block costs much more than a search.
+#define LOOSE_UNITS_MAX 13u
 #define LOOSE_MOVED 16u // runs that one lane gives another at once
 #define LOOSE_SHARE 32u // of what is in use: a lane with so much keeps no more large blocks' runs
 

@@ -19,7 +19,7 @@ static uint32_t units_for(size_t size) {
     return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
 }
 
-// Is the block as large as mappings are that were not recycled?
+// Would a block of that size be a mapping if nothing were recycled?
 static bool is_recycled(size_t size) {
     return size > recycle_wished_threshold();
 }

@@ -224,6 +224,7 @@ struct loose {
     uint32_t units;                      // of all runs on the stacks
     uint32_t first[LOOSE_UNITS_MAX + 1]; // of each length: the run given last, 0: there is none
 };
+_Static_assert(sizeof(struct loose) == CACHE_LINE, "the first lane and the root share a page");
 
 struct lane {
     struct loose loose __attribute__((aligned(CACHE_LINE)));

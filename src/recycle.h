@@ -7,10 +7,10 @@
 
 #include "layout.h"
 
-// The option mmap_threshold: what blocks above it have is a mapping of their own, unless recycled.
+// The option mmap_threshold: above it a block has a mapping of its own where nothing is recycled.
 size_t recycle_wished_threshold(void);
 
-// The same with what is recycled now: never less.
+// Above it a block has a mapping of its own. Never less than the wished one.
 size_t recycle_threshold(void);
 
 // A mapping of that size was freed.

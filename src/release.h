@@ -20,8 +20,8 @@ void release_for_growth(void);
 // (large.c), and are clean: all dirty memory goes back but for a share, whatever was given back before.
 void release_for_recycled(void);
 
-// As release_dirty, for everything that no run uses, clean runs and the top included: huge pages may stand
-// behind units that nobody has ever written to.
+// As release_dirty, for everything that no run uses, clean runs and the top included: huge pages may
+// stand behind units that nobody has ever written to.
 uint64_t release_all(void);
 
 #endif

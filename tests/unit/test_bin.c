@@ -1,9 +1,8 @@
 // How large a bin may become: small blocks by the byte, large ones by what the thread uses.
 #include "bin.h"
 
-#include "helper.h"
-#include "init.h"
 #include "root.h"
+#include "setups.h"
 #include "testing.h"
 #include "unit.h"
 
@@ -12,15 +11,6 @@
 #define MUCH (BIN_BYTES_MAX * BIN_SHARE * 2)
 #define BURST 48u
 #define BURSTS 12u
-
-static int begin(void **state) {
-    (void)state;
-    if (!init_ready()) {
-        return -1;
-    }
-    helper_pause();
-    return 0;
-}
 
 // The capacity of the bin of that size, which nobody used before, after more bursts than it needs to
 // become as large as it may.
@@ -75,5 +65,5 @@ int main(void) {
         cmocka_unit_test(more_in_a_large_one),
         cmocka_unit_test(fewer_where_threads_share_it),
     };
-    return cmocka_run_group_tests(tests, begin, NULL);
+    return cmocka_run_group_tests(tests, without_helper, NULL);
 }

@@ -5,6 +5,7 @@
 #include "heap.h"
 #include "init.h"
 #include "invariants.h"
+#include "setups.h"
 #include "testing.h"
 #include "unit.h"
 
@@ -315,12 +316,6 @@ static void misuse_is_told(void **state) {
     invariants_check(false);
 }
 
-// Whatever was freed before: blocks above the threshold stay mappings where it has been set.
-static int set_threshold(void **state) {
-    (void)state;
-    return lucid_option_set("mmap_threshold", "32M");
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_size),
@@ -328,5 +323,5 @@ int main(void) {
         cmocka_unit_test(large_and_mapping),
         cmocka_unit_test(misuse_is_told),
     };
-    return cmocka_run_group_tests(tests, set_threshold, NULL);
+    return cmocka_run_group_tests(tests, with_set_threshold, NULL);
 }

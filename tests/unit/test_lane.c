@@ -5,11 +5,10 @@
 #include "arena.h"
 #include "bin.h"
 #include "heap.h"
-#include "helper.h"
-#include "init.h"
 #include "loose.h"
 #include "release.h"
 #include "root.h"
+#include "setups.h"
 #include "span.h"
 #include "testing.h"
 #include "unit.h"
@@ -18,13 +17,9 @@
 #define RARE 80u   // of which no thread has any
 
 static int begin(void **state) {
-    (void)state;
-    if (!init_ready()) {
-        return -1;
-    }
-    helper_pause();
+    int failed = without_helper(state);
     root.live.heap_count = 3; // as if so many threads had been there
-    return 0;
+    return failed;
 }
 
 // No free run, dirty or clean, and no loose one.

@@ -4,12 +4,12 @@
 #include "large.h"
 
 #include "arena.h"
-#include "helper.h"
-#include "init.h"
 #include "loose.h"
 #include "options.h"
+#include "recycle.h"
 #include "release.h"
 #include "root.h"
+#include "setups.h"
 #include "testing.h"
 #include "unit.h"
 
@@ -21,15 +21,6 @@
 #include <unistd.h>
 
 static pthread_barrier_t barrier;
-
-static int begin(void **state) {
-    (void)state;
-    if (!init_ready()) {
-        return -1;
-    }
-    helper_pause();
-    return 0;
-}
 
 // Is a clean zeroed block of that size there? They stay, so that the next is clean too.
 static bool is_put_there(size_t size) {
@@ -306,8 +297,10 @@ static void not_where_mappings_have_fences(void **state) {
     void *first = large_new(MAPPED, BLOCK_ALIGN, false, NULL);
     root.live.watch |= WATCH_HARDEN;
     free_block(first);
-    root.live.watch &= ~(uint32_t)WATCH_HARDEN;
     assert_int_equal(atomic_load(&root.live.recycled), 0);
+    atomic_store(&root.live.recycled, MAPPED);
+    assert_int_equal(recycle_threshold(), MAPPING_THRESHOLD);
+    root.live.watch &= ~(uint32_t)WATCH_HARDEN;
 }
 
 // A recycled block that cannot grow where it is becomes a mapping, which can.
@@ -460,5 +453,5 @@ int main(void) {
         cmocka_unit_test_setup(grows_where_it_is, forget_recycled),
         cmocka_unit_test_setup(makes_room_for_a_mapping, forget_recycled),
     };
-    return cmocka_run_group_tests(tests, begin, NULL);
+    return cmocka_run_group_tests(tests, without_helper, NULL);
 }

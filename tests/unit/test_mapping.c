@@ -2,6 +2,7 @@
 #include "init.h"
 #include "invariants.h"
 #include "mapping.h"
+#include "options.h"
 #include "os/os.h"
 #include "root.h"
 #include "testing.h"
@@ -87,6 +88,23 @@ static void resizes(void **state) {
     assert_true(mapping_free(block));
 }
 
+// A part of it without them would be another mapping to the kernel, which moves one at a time.
+static void moves_with_huge_pages(void **state) {
+    (void)state;
+    uint64_t before = root.live.options.value[OPTION_THP];
+    root.live.options.value[OPTION_THP] = THP_ALWAYS;
+    size_t size = 4 * HUGE_PAGE_SIZE + root.fixed.page_size;
+    void *first = mapping_new(size, 16, NULL);
+    void *second = mapping_new(size, 16, NULL);
+    root.live.options.value[OPTION_THP] = before;
+    assert_true(first != NULL && second != NULL);
+    first = mapping_resize(first, 2 * size);
+    second = mapping_resize(second, 2 * size);
+    assert_true(first != NULL && second != NULL);
+    assert_true(mapping_free(first));
+    assert_true(mapping_free(second));
+}
+
 static void kernel_refuses(void **state) {
     (void)state;
     if (!LUCID_CHECKED && !LUCID_STRESS) {
@@ -144,7 +162,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_it_has), cmocka_unit_test(nothing_is_found),
         cmocka_unit_test(resizes),           cmocka_unit_test(kernel_refuses),
-        cmocka_unit_test(table_is_full),
+        cmocka_unit_test(table_is_full),     cmocka_unit_test(moves_with_huge_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,22 +3,12 @@
 #include "span.h"
 
 #include "arena.h"
-#include "helper.h"
-#include "init.h"
 #include "release.h"
 #include "root.h"
+#include "setups.h"
 #include "spanstate.h"
 #include "testing.h"
 #include "unit.h"
-
-static int begin(void **state) {
-    (void)state;
-    if (!init_ready()) {
-        return -1;
-    }
-    helper_pause(); // what is given back, is because this test asked
-    return 0;
-}
 
 static uint32_t units_of(unsigned class) {
     return sizeclass_table[class].units;
@@ -183,5 +173,5 @@ int main(void) {
         cmocka_unit_test(life_before_counts),
         cmocka_unit_test(no_block_beyond_the_end),
     };
-    return cmocka_run_group_tests(tests, begin, NULL);
+    return cmocka_run_group_tests(tests, without_helper, NULL);
 }

@@ -5,14 +5,13 @@
 #include "arena.h"
 #include "bin.h"
 #include "heap.h"
-#include "helper.h"
 #include "huge.h"
-#include "init.h"
 #include "invariants.h"
 #include "large.h"
 #include "options.h"
 #include "os/os.h"
 #include "release.h"
+#include "setups.h"
 #include "testing.h"
 #include "unit.h"
 
@@ -47,15 +46,6 @@ static size_t resident_in_spans(void) {
         }
     }
     return pages;
-}
-
-static int begin(void **state) {
-    (void)state;
-    if (!init_ready()) {
-        return -1;
-    }
-    helper_pause(); // what goes, goes because this test asked
-    return 0;
 }
 
 static void fill_and_thin_out(void) {
@@ -314,5 +304,5 @@ int main(void) {
         cmocka_unit_test(growth_counts),
         cmocka_unit_test(growth_comes_to_an_end),
     };
-    return cmocka_run_group_tests(tests, begin, NULL);
+    return cmocka_run_group_tests(tests, without_helper, NULL);
 }

@@ -178,12 +178,6 @@ static void mallinfo_does_not_wrap(void **state) {
     lucid_free(block);
 }
 
-// Whatever was freed before: blocks above the threshold stay mappings where it has been set.
-static int set_threshold(void **state) {
-    (void)state;
-    return lucid_option_set("mmap_threshold", "32M");
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_are_set_and_got),    cmocka_unit_test(wrong_options),
@@ -191,5 +185,5 @@ int main(void) {
         cmocka_unit_test(stats_of_other_sizes),       cmocka_unit_test(writers_tell_errors),
         cmocka_unit_test(peaks_of_mappings_stay),     cmocka_unit_test(mallinfo_does_not_wrap),
     };
-    return cmocka_run_group_tests(tests, set_threshold, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

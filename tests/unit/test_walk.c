@@ -1,4 +1,5 @@
 // The account of the heap beside a shadow that counts every block itself.
+#include "setups.h"
 #include "testing.h"
 #include "unit.h"
 #include "walk.h"
@@ -92,16 +93,10 @@ static void no_run_counts_for_more_than_its_units(void **state) {
     lucid_free(block);
 }
 
-// Whatever was freed before: blocks above the threshold stay mappings where it has been set.
-static int set_threshold(void **state) {
-    (void)state;
-    return lucid_option_set("mmap_threshold", "32M");
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_a_shadow),
         cmocka_unit_test(no_run_counts_for_more_than_its_units),
     };
-    return cmocka_run_group_tests(tests, set_threshold, NULL);
+    return cmocka_run_group_tests(tests, with_set_threshold, NULL);
 }
