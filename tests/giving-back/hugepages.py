@@ -1,6 +1,7 @@
 """The system's settings for transparent huge pages, set for one test and put back."""
 
 import fcntl
+import mmap
 import re
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ FOLDER = Path("/sys/kernel/mm/transparent_hugepage")
 ENABLED = FOLDER / "enabled"
 EAGER = {"scan_sleep_millisecs": "10", "alloc_sleep_millisecs": "10", "pages_to_scan": "1000000"}
 SCANS_SECONDS = 60
+WORK_BYTES = 8 << 20
 
 
 def enabled():
@@ -47,6 +49,11 @@ def make_khugepaged_eager(case):
     """pre: locked."""
     for name, value in EAGER.items():
         write(case, FOLDER / "khugepaged" / name, value)
+    # Where huge pages are on request it does not run at all until a process has asked for one.
+    work = mmap.mmap(-1, WORK_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    case.addCleanup(work.close)
+    work.madvise(mmap.MADV_HUGEPAGE)
+    work.write(bytes(WORK_BYTES))
 
 
 def full_scans():
