@@ -160,10 +160,16 @@ static bool is_allowed(uint32_t head, uint32_t units) {
     return false;
 }
 
-static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
-    for (uint32_t i = 0; i < length; i++) {
-        root.fixed.units[head + i] = (struct unit){.bin = 0, .back = i < dirty ? UNIT_DIRTY : 0};
+static void mark_units(struct unit *from, const struct unit *to, struct unit mark) {
+    while (from < to) {
+        *from++ = mark;
     }
+}
+
+static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
+    struct unit *first = &root.fixed.units[head];
+    mark_units(first, first + dirty, (struct unit){.bin = 0, .back = UNIT_DIRTY});
+    mark_units(first + dirty, first + length, (struct unit){.bin = 0, .back = 0});
 }
 
 // ---- loose runs; pre: the pool's lock is held -----------------------------------------------------
@@ -222,13 +228,18 @@ static uint32_t take_locked(uint32_t units, size_t alignment, enum run_kind kind
     return is_allowed(head, units) ? head : 0;
 }
 
-// The units are ours; nobody looks at their entries until we hand out addresses inside.
-static void claim_units(uint32_t head, uint32_t units, bool zero) {
-    struct unit *entries = &root.fixed.units[head];
+static void zero_dirty_units(uint32_t head, uint32_t units) {
     for (uint32_t i = 0; i < units; i++) {
-        if (zero && entries[i].back == UNIT_DIRTY) {
+        if (root.fixed.units[head + i].back == UNIT_DIRTY) {
             memset((void *)unit_address(head + i), 0, UNIT_SIZE);
         }
+    }
+}
+
+// Those of the run at `head` from number `from` up to `to` are its units now.
+static void claim_units(uint32_t head, uint32_t from, uint32_t to) {
+    struct unit *entries = &root.fixed.units[head];
+    for (uint32_t i = from; i < to; i++) {
         entries[i] = (struct unit){.bin = 0, .back = (uint16_t)i};
     }
 }
@@ -237,8 +248,12 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
     lock_take(&live()->pool.lock);
     uint32_t head = take_locked(units, alignment, kind);
     lock_drop(&live()->pool.lock);
+    // The units are ours; nobody looks at their entries until we hand out addresses inside.
     if (head != 0) {
-        claim_units(head, units, zero);
+        if (zero) {
+            zero_dirty_units(head, units);
+        }
+        claim_units(head, 0, units);
     }
     return head;
 }
@@ -263,7 +278,7 @@ uint32_t arena_take_used(uint32_t units, unsigned lane) {
         lock_drop(&live()->pool.lock);
     }
     if (head != 0) {
-        claim_units(head, units, false);
+        claim_units(head, 0, units);
         return head;
     }
     return loose_take_from_others(lane, units);
@@ -406,9 +421,7 @@ bool arena_extend(uint32_t head, uint32_t units) {
     lock_take(&live()->pool.lock);
     uint32_t busy = take_behind(head + length, units - length);
     if (busy != 0) {
-        for (uint32_t i = length; i < units; i++) {
-            root.fixed.units[head + i] = (struct unit){.bin = 0, .back = (uint16_t)i};
-        }
+        claim_units(head, length, units);
         append_busy(head, RUN_LARGE, busy);
     }
     lock_drop(&live()->pool.lock);

@@ -10,14 +10,20 @@
 
 #include <string.h>
 
-// Many tiny blocks or a few large ones: a burst of tiny ones should fit into the bin, while a bin
-// of large ones holds memory that other classes and threads could use, so that it may be as large only
-// where that is a small part of what the thread uses.
-static size_t bytes_limit(size_t size) {
-    if (size <= 1024) {
+// A burst of tiny blocks should fit into the bin. One of larger blocks holds memory that other classes and
+// threads could use, so that it may be as large only where that is a small part of what the thread uses.
+static size_t bytes_least(size_t size) {
+    if (size <= 256) {
         return BIN_BYTES_MAX;
     }
-    size_t least = size <= 4096 ? BIN_BYTES_MAX / 2 : BIN_BYTES_MAX / 4;
+    if (size <= 1024) {
+        return BIN_BYTES_MAX / 4; // of these there are 48 classes, which may all be in use
+    }
+    return size <= 4096 ? BIN_BYTES_MAX / 2 : BIN_BYTES_MAX / 4;
+}
+
+static size_t bytes_limit(size_t size) {
+    size_t least = bytes_least(size);
     uint32_t threads = __atomic_load_n(&root.live.threads, __ATOMIC_RELAXED);
     size_t share = (root_used_units() << UNIT_SHIFT) / BIN_SHARE / (threads > 1 ? threads : 1);
     return min_size(max_size(share, least), BIN_BYTES_MAX);

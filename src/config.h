@@ -41,7 +41,7 @@
 #define BIN_FLUSHES_ONLY 1u
 #define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u)
 // A bin that ran empty or full twice within so many such events grows.
-#define BIN_BUSY_EVENTS 6u
+#define BIN_BUSY_EVENTS 3u
 
 // Groups of threads that look for free blocks in different places first (lane.h). One with as many
 // cores has little to gain from more.

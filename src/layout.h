@@ -77,7 +77,7 @@ struct run {
     _Atomic uint16_t carved; // span: blocks below this number have been handed out at least once
     uint32_t next;           // span: partial list; loose: the one given before (0 = none)
     uint32_t prev;           // span: partial list; tail of a free run: its head
-    uint32_t left;           // free: the pool's tree
+    uint32_t left;           // free: the tree of its shelf in the pool
     uint32_t right;
     // Large: bytes asked for by the program. Free: when some of it was last given back to the
     // kernel, as `birth`, or 0. Span: free blocks, plus 1, when its free pages were given back, or 0.
@@ -231,23 +231,34 @@ struct lane {
     struct class_list lists[CLASS_COUNT] __attribute__((aligned(CACHE_LINE)));
 };
 
-enum pool_tree {
+// Free runs of similar lengths share a shelf: below POOL_SHELVES_EXACT units those of one length, then
+// those of a quarter of a doubling, and the last has all that are longer.
+//   shelf[s] != 0  <=>  bit s of filled is set;  every run of a shelf is shorter than any of a later one
+#define POOL_SHELVES 64u
+#define POOL_SHELVES_EXACT 16u
+
+enum pool_side {
     POOL_CLEAN = 0,
     POOL_DIRTY = 1, // runs with at least one dirty unit
-    POOL_TREES
+    POOL_SIDES
+};
+
+struct shelves {
+    uint64_t filled;
+    uint32_t shelf[POOL_SHELVES]; // the root of the tree of its runs
 };
 
 struct pool {
     _Atomic uint32_t lock; // also guards the arena's growth and every run's shape
-    uint32_t tree[POOL_TREES];
-    uint32_t free_units;  // units of all free runs
-    uint32_t dirty_units; // dirty units of all free runs
-    uint32_t last_purge;  // coarse milliseconds
+    uint32_t free_units;   // units of all free runs
+    uint32_t dirty_units;  // dirty units of all free runs
+    uint32_t last_purge;   // coarse milliseconds
     uint64_t purged_units;
     uint64_t purges;
     // Units in use or dirty; dirty ones go when a large block would make it more (release.h).
     uint64_t most_touched;
     uint64_t growth_units; // that went for it so far
+    struct shelves side[POOL_SIDES];
 };
 
 // What an observer can be told (event.h). The numbers are part of the layout.

@@ -15,7 +15,7 @@ static uint32_t priority(uint32_t head) {
     return head * 0x9e3779b1u;
 }
 
-// What a tree is in the order of: the length, then the address.
+// What a tree, and the shelves together, are in the order of: the length, then the address.
 static inline uint64_t rank(uint32_t head) {
     return (uint64_t)length_at(head) << 32 | head;
 }
@@ -89,28 +89,45 @@ static void count(uint32_t head, int sign) {
     __atomic_store_n(&pool()->dirty_units, pool()->dirty_units + dirty, __ATOMIC_RELAXED);
 }
 
-static uint32_t *tree_of(uint32_t head) {
-    return &pool()->tree[run_at(head)->dirty != 0];
+static struct shelves *shelves_of(uint32_t head) {
+    return &pool()->side[run_at(head)->dirty != 0 ? POOL_DIRTY : POOL_CLEAN];
 }
 
 void pool_insert(uint32_t head) {
     uint32_t length = length_at(head);
     run_at(head + length - 1)->prev = head;
     count(head, 1);
-    tree_insert(tree_of(head), head);
+    struct shelves *shelves = shelves_of(head);
+    unsigned shelf = pool_shelf_of(length);
+    tree_insert(&shelves->shelf[shelf], head);
+    shelves->filled |= (uint64_t)1 << shelf;
+}
+
+static void take_out(struct shelves *shelves, unsigned shelf, uint32_t head) {
+    count(head, -1);
+    tree_remove(&shelves->shelf[shelf], head);
+    if (shelves->shelf[shelf] == 0) {
+        shelves->filled &= ~((uint64_t)1 << shelf);
+    }
 }
 
 void pool_remove(uint32_t head) {
-    count(head, -1);
-    tree_remove(tree_of(head), head);
+    take_out(shelves_of(head), pool_shelf_of(length_at(head)), head);
 }
 
-uint32_t pool_take(enum pool_tree tree, uint32_t units) {
-    uint32_t head = tree_best_fit(pool()->tree[tree], units);
-    if (head != 0) {
-        pool_remove(head);
+uint32_t pool_take(enum pool_side side, uint32_t units) {
+    struct shelves *shelves = &pool()->side[side];
+    unsigned first = pool_shelf_of(units);
+    // On a shelf of its own length some may be too short; if all are, those of the next one fit.
+    for (uint64_t left = shelves->filled >> first << first; left != 0; left &= left - 1) {
+        unsigned shelf = bit_lowest(left);
+        uint32_t head = tree_best_fit(shelves->shelf[shelf], units);
+        if (head != 0) {
+            take_out(shelves, shelf, head);
+            return head;
+        }
     }
-    return head;
+    return 0;
 }
 
 uint32_t pool_run_before(uint32_t unit) {
@@ -141,26 +158,47 @@ static uint32_t aged_below(uint32_t node, uint32_t limit, unsigned *visits) {
     return 0;
 }
 
-uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
-    return aged_below(pool()->tree[1], limit, &visits);
+static uint64_t without_highest(uint64_t shelves) {
+    return shelves & ~((uint64_t)1 << bit_highest(shelves));
 }
 
-uint32_t pool_next_dirty(uint32_t head) {
-    uint32_t next = 0;
-    uint64_t bound = head == 0 ? UINT64_MAX : rank(head);
-    for (uint32_t node = pool()->tree[1]; node != 0;) {
+uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
+    const struct shelves *shelves = &pool()->side[POOL_DIRTY];
+    uint32_t found = 0;
+    for (uint64_t left = shelves->filled; left != 0 && found == 0 && visits != 0;
+         left = without_highest(left)) {
+        found = aged_below(shelves->shelf[bit_highest(left)], limit, &visits);
+    }
+    return found;
+}
+
+static uint32_t tree_highest_below(uint32_t node, uint64_t bound) {
+    uint32_t highest = 0;
+    while (node != 0) {
         if (rank(node) < bound) {
-            next = node;
+            highest = node;
             node = run_at(node)->right;
         } else {
             node = run_at(node)->left;
         }
     }
+    return highest;
+}
+
+uint32_t pool_next(enum pool_side side, uint32_t head) {
+    const struct shelves *shelves = &pool()->side[side];
+    uint64_t bound = head == 0 ? UINT64_MAX : rank(head);
+    unsigned last = head == 0 ? POOL_SHELVES - 1 : pool_shelf_of(length_at(head));
+    uint32_t next = 0;
+    for (uint64_t left = shelves->filled & bit_low_mask(last + 1); left != 0 && next == 0;
+         left = without_highest(left)) {
+        next = tree_highest_below(shelves->shelf[bit_highest(left)], bound);
+    }
     return next;
 }
 
 void pool_reset(void) {
-    pool()->tree[0] = pool()->tree[1] = 0;
+    pool()->side[POOL_CLEAN] = pool()->side[POOL_DIRTY] = (struct shelves){.filled = 0};
     pool()->free_units = pool()->dirty_units = 0;
 }
 

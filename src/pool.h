@@ -1,6 +1,7 @@
-// The pool: runs of units that are free again, kept in two trees by length and then address, so
-// that the best fit with the lowest address is found in O(log n). Runs with dirty units are
-// tried first: reusing them costs no page fault.
+// The pool: runs of units that are free again, those with dirty units apart, because reusing them
+// costs no page fault. Either side has shelves, each with runs of similar length, and a word that says
+// which are filled; a shelf is a tree by length and then address. So the best fit with the lowest
+// address is found without a search among runs of other lengths, and in O(log n) among its own.
 //
 // The trees are treaps whose priorities are a hash of the unit number (Seidel and Aragon,
 // "Randomized Search Trees", 1996); they live in the run records and can be rebuilt from the
@@ -12,9 +13,19 @@
 
 #include "layout.h"
 
-// Takes a run of at least `units` units out of a tree. Returns its head or 0; its shape stays
+// Where runs of that length lie.
+static inline unsigned pool_shelf_of(uint32_t length) {
+    if (length < POOL_SHELVES_EXACT) {
+        return length;
+    }
+    unsigned doubling = bit_highest(length);
+    unsigned shelf = (doubling << 2) + (length >> (doubling - 2) & 3);
+    return (unsigned)min_size(shelf, POOL_SHELVES - 1);
+}
+
+// Takes a run of at least `units` units out of one side. Returns its head or 0; its shape stays
 // RUN_FREE until the caller changes it.
-uint32_t pool_take(enum pool_tree tree, uint32_t units);
+uint32_t pool_take(enum pool_side side, uint32_t units);
 
 // Puts a run in that is already RUN_FREE, has its units marked and its `dirty` counted.
 void pool_insert(uint32_t head);
@@ -32,8 +43,8 @@ uint32_t pool_aged_dirty(uint32_t limit, unsigned visits);
 // How many of `count` units, none of them in use, may hold old data.
 uint32_t pool_count_dirty(uint32_t first, uint32_t count);
 
-// The next shorter run with dirty units (of one length: the next lower one), the longest for 0. 0: none.
-uint32_t pool_next_dirty(uint32_t head);
+// The next shorter run of one side (of one length: the next lower one), the longest for 0. 0: none.
+uint32_t pool_next(enum pool_side side, uint32_t head);
 
 // Forgets all runs; the caller inserts them again.
 void pool_reset(void);

@@ -198,8 +198,8 @@ static bool find_useless(uint32_t head, uint64_t wanted, uint32_t *start, uint32
 static uint32_t take_useless(uint64_t wanted) {
     uint32_t start = 0;
     uint32_t end = 0;
-    uint32_t head = pool_next_dirty(0);
-    for (unsigned i = 0; i < GROWTH_VISITS && head != 0; i++, head = pool_next_dirty(head)) {
+    uint32_t head = pool_next(POOL_DIRTY, 0);
+    for (unsigned i = 0; i < GROWTH_VISITS && head != 0; i++, head = pool_next(POOL_DIRTY, head)) {
         if (run_length_of(run_load(head)) < GROWTH_PIECE_MIN >> UNIT_SHIFT) {
             return 0; // nor is any other longer
         }
@@ -234,20 +234,18 @@ void release_for_growth(void) {
 }
 
 // Clean runs: nobody needs them back in a hurry here, so the lock is kept.
-static void release_clean(uint32_t node) {
-    while (node != 0) {
-        uint32_t length = run_length_of(run_load(node));
-        (void)os_purge((void *)unit_address(node), (size_t)length << UNIT_SHIFT);
-        release_records(node, length);
-        release_clean(run_at(node)->left);
-        node = run_at(node)->right;
+static void release_clean(void) {
+    for (uint32_t head = pool_next(POOL_CLEAN, 0); head != 0; head = pool_next(POOL_CLEAN, head)) {
+        uint32_t length = run_length_of(run_load(head));
+        (void)os_purge((void *)unit_address(head), (size_t)length << UNIT_SHIFT);
+        release_records(head, length);
     }
 }
 
 uint64_t release_all(void) {
     uint64_t released = release_dirty(0, 0);
     os_lock(&pool()->lock);
-    release_clean(pool()->tree[0]);
+    release_clean();
     uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
     if (root.live.limit > top) {
         (void)os_purge((void *)unit_address((uint32_t)top), (root.live.limit - top) << UNIT_SHIFT);

@@ -7,6 +7,7 @@
 #include "bin.h"
 #include "helper.h"
 #include "mapping.h"
+#include "pool.h"
 #include "root.h"
 #include "span.h"
 #include "spanstate.h"
@@ -174,17 +175,31 @@ static void note_regions(struct notes *notes) {
         "%u regions, %u counted; %u ended, %u wait", count, root.live.regions.count, ended, idle);
 }
 
-static uint32_t note_tree(struct notes *notes, uint32_t node, unsigned tree, unsigned depth) {
+static void note_shelf(struct notes *notes, uint32_t node, unsigned side, unsigned shelf,
+                       unsigned depth) {
     if (node == 0) {
-        return 0;
+        return;
     }
-    REQUIRE(depth < 200, "the pool's tree is a loop at %u", node);
-    REQUIRE(node < notes->top && run_kind_of(run_load(node)) == RUN_FREE, "unit %u in the pool",
+    REQUIRE(depth < 200, "a tree of the pool is a loop at %u", node);
+    uint64_t shape = run_load(node);
+    REQUIRE(node < notes->top && run_kind_of(shape) == RUN_FREE, "unit %u in the pool", node);
+    REQUIRE((run_at(node)->dirty != 0) == (side == POOL_DIRTY), "unit %u is on the wrong side",
             node);
-    REQUIRE((run_at(node)->dirty != 0) == (tree == 1), "unit %u is in the wrong tree", node);
+    REQUIRE(pool_shelf_of(run_length_of(shape)) == shelf, "unit %u is on shelf %u", node, shelf);
     REQUIRE(notes->pooled[node]++ == 0, "unit %u is twice in the pool", node);
-    return 1 + note_tree(notes, run_at(node)->left, tree, depth + 1) +
-           note_tree(notes, run_at(node)->right, tree, depth + 1);
+    note_shelf(notes, run_at(node)->left, side, shelf, depth + 1);
+    note_shelf(notes, run_at(node)->right, side, shelf, depth + 1);
+}
+
+static void note_pool(struct notes *notes) {
+    for (unsigned side = 0; side < POOL_SIDES; side++) {
+        const struct shelves *shelves = &root.live.pool.side[side];
+        for (unsigned shelf = 0; shelf < POOL_SHELVES; shelf++) {
+            bool filled = shelves->filled >> shelf & 1;
+            REQUIRE((shelves->shelf[shelf] != 0) == filled, "shelf %u of side %u", shelf, side);
+            note_shelf(notes, shelves->shelf[shelf], side, shelf, 0);
+        }
+    }
 }
 
 static void check_block_bits(const struct notes *notes, uint32_t head, unsigned class) {
@@ -370,9 +385,7 @@ void invariants_check(bool forked) {
     note_heaps(notes);
     note_lanes(notes);
     note_regions(notes);
-    for (unsigned tree = 0; tree < POOL_TREES; tree++) {
-        (void)note_tree(notes, root.live.pool.tree[tree], tree, 0);
-    }
+    note_pool(notes);
     check_runs(notes);
     check_sums(notes);
     check_mappings();

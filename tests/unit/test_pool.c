@@ -9,8 +9,9 @@
 #include "testing.h"
 #include "unit.h"
 
-#define SLOTS 300u
-#define SLOT_UNITS 12u // a run lies in its slot and leaves the last unit free: none are neighbours
+#define SLOTS 150u
+#define SLOT_UNITS \
+    40u // lengths of shelves of their own and of shared ones; a run lies in its slot and leaves the last unit free: none are neighbours
 
 struct shadow {
     uint32_t head; // 0: not in the pool
@@ -73,15 +74,35 @@ static struct shadow *best_fit(uint32_t units) {
     return best;
 }
 
-static uint32_t count_tree(uint32_t node, bool dirty) {
+static uint32_t count_tree(uint32_t node, enum pool_side side, unsigned shelf) {
     if (node == 0) {
         return 0;
     }
     const struct run *run = run_at(node);
     const struct shadow *shadow = &runs[(node - field) / SLOT_UNITS];
     assert_int_equal(shadow->head, node);
-    assert_int_equal(shadow->dirty != 0, dirty);
-    return 1 + count_tree(run->left, dirty) + count_tree(run->right, dirty);
+    assert_int_equal(shadow->dirty != 0, side == POOL_DIRTY);
+    assert_int_equal(pool_shelf_of(shadow->length), shelf);
+    return 1 + count_tree(run->left, side, shelf) + count_tree(run->right, side, shelf);
+}
+
+// By its shelves, and one after the other from the longest down.
+static uint32_t count_side(enum pool_side side) {
+    const struct shelves *shelves = &root.live.pool.side[side];
+    uint32_t count = 0;
+    for (unsigned shelf = 0; shelf < POOL_SHELVES; shelf++) {
+        assert_int_equal(shelves->filled >> shelf & 1, shelves->shelf[shelf] != 0);
+        count += count_tree(shelves->shelf[shelf], side, shelf);
+    }
+    uint32_t found = 0;
+    uint32_t before = UINT32_MAX;
+    for (uint32_t head = pool_next(side, 0); head != 0; head = pool_next(side, head), found++) {
+        uint32_t length = run_length_of(run_load(head));
+        assert_true(length <= before);
+        before = length;
+    }
+    assert_int_equal(found, count);
+    return count;
 }
 
 static uint32_t depth(uint32_t node) {
@@ -108,15 +129,21 @@ static void compare(void) {
     }
     assert_int_equal(root.live.pool.free_units, units);
     assert_int_equal(root.live.pool.dirty_units, dirty);
-    uint32_t *tree = root.live.pool.tree;
-    assert_int_equal(count_tree(tree[0], false) + count_tree(tree[1], true), count);
-    uint32_t found = 0;
-    uint32_t length = UINT32_MAX;
-    for (uint32_t head = pool_next_dirty(0); head != 0; head = pool_next_dirty(head), found++) {
-        assert_true(run_length_of(run_load(head)) <= length);
-        length = run_length_of(run_load(head));
+    assert_int_equal(count_side(POOL_CLEAN) + count_side(POOL_DIRTY), count);
+}
+
+// A longer run never lies on an earlier shelf, and no shelf but the last is left out or without end.
+static void shelves_are_in_order(void **state) {
+    (void)state;
+    unsigned shelf = pool_shelf_of(1);
+    for (uint32_t length = 2; length <= 1u << 17; length++) {
+        unsigned next = pool_shelf_of(length);
+        assert_in_range(next, shelf, shelf + 1);
+        assert_true(length > POOL_SHELVES_EXACT || next == shelf + 1);
+        shelf = next;
     }
-    assert_int_equal(found, count_tree(tree[1], true));
+    assert_int_equal(shelf, POOL_SHELVES - 1);
+    assert_int_equal(pool_shelf_of(UINT32_MAX), POOL_SHELVES - 1);
 }
 
 static void step(uint64_t *random) {
@@ -125,8 +152,8 @@ static void step(uint64_t *random) {
     if (roll < 20) {
         uint32_t units = 1 + test_random(random) % SLOT_UNITS;
         struct shadow *best = best_fit(units);
-        enum pool_tree tree = best != NULL && best->dirty == 0 ? POOL_CLEAN : POOL_DIRTY;
-        assert_int_equal(pool_take(tree, units), best != NULL ? best->head : 0);
+        enum pool_side side = best != NULL && best->dirty == 0 ? POOL_CLEAN : POOL_DIRTY;
+        assert_int_equal(pool_take(side, units), best != NULL ? best->head : 0);
         if (best != NULL) {
             forget(best);
         }
@@ -165,7 +192,7 @@ static void stays_shallow(void **state) {
     for (unsigned i = 0; i < SLOTS; i++) {
         insert(i, 0, 3, 3, 0);
     }
-    assert_true(depth(root.live.pool.tree[1]) < SLOTS / 8);
+    assert_true(depth(root.live.pool.side[POOL_DIRTY].shelf[pool_shelf_of(3)]) < SLOTS / 6);
     for (unsigned i = 0; i < SLOTS; i++) { // all alike: the lowest address comes first
         assert_int_equal(pool_take(POOL_DIRTY, 2), runs[i].head);
         forget(&runs[i]);
@@ -233,9 +260,8 @@ static void believes_shapes_only(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_a_list),
-        cmocka_unit_test(stays_shallow),
-        cmocka_unit_test(finds_the_aged),
+        cmocka_unit_test(shelves_are_in_order), cmocka_unit_test(agrees_with_a_list),
+        cmocka_unit_test(stays_shallow),        cmocka_unit_test(finds_the_aged),
         cmocka_unit_test(believes_shapes_only),
     };
     return cmocka_run_group_tests(tests, begin, end);
