@@ -349,9 +349,13 @@ void arena_rejoin(uint32_t head, uint32_t length, uint32_t dirty) {
     pool_insert(start);
 }
 
-void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
+static void begin_age(uint32_t head) {
     run_at(head)->birth = (uint32_t)os_now_ms();
     run_at(head)->size = 0;
+}
+
+void arena_join(uint32_t head, uint32_t length, uint32_t dirty) {
+    begin_age(head);
     arena_rejoin(head, length, dirty);
 }
 
@@ -359,8 +363,9 @@ void arena_give(uint32_t head, uint32_t dirty) {
     uint32_t length = run_length_of(run_load(head));
     mark_free_units(head, length, dirty);
     allowance_give((size_t)(length - dirty) << UNIT_SHIFT);
+    begin_age(head); // the clock costs as much as what is done under the lock
     lock_take(&live()->pool.lock);
-    arena_join(head, length, dirty);
+    arena_rejoin(head, length, dirty);
     lock_drop(&live()->pool.lock);
 }
 
