@@ -4,7 +4,7 @@
 // Arguments: LINES GENERATIONS OPERATIONS SLOTS
 #include "team.h"
 
-struct line {
+struct APART line {
     struct rng r;
     uint32_t generation;
     uint64_t sum;
@@ -93,7 +93,10 @@ int main(int argc, char **argv) {
     uint32_t last = argument(argc, argv, 2, 20);
     operations = argument(argc, argv, 3, 50000);
     slot_count = argument(argc, argv, 4, 1000);
-    struct line *all = must(calloc(lines, sizeof *all));
+    static struct line all[TEAM_MOST];
+    if (lines > TEAM_MOST) {
+        fail("too many lines: at most 256");
+    }
     for (uint32_t i = 0; i < lines; i++) {
         prepare(&all[i], i);
     }
@@ -105,6 +108,5 @@ int main(int argc, char **argv) {
     for (uint32_t i = 0; i < lines; i++) {
         sum += clear(&all[i]);
     }
-    free(all);
     return report(sum);
 }
