@@ -157,6 +157,7 @@ static void memory_calls(void **state) {
     map = os_remap(map, 4 * page, 4000 * page);
     assert_true(map != NULL && map[0] == 1 && map[3999 * page] == 0);
     assert_true(os_unmap(map, 4000 * page));
+    assert_false(os_unmap(map, 0)); // the kernel refuses
     char *fenced = os_map_fenced(2 * page);
     assert_non_null(fenced);
     memset(fenced, 0x55, 2 * page);
