@@ -65,7 +65,7 @@
 // is used. The arena asks for them once it is so large that this part does not matter, and for
 // large blocks, which are mostly filled.
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
-#define HUGE_ARENA_MIN ((size_t)16 << 20)
+#define HUGE_ARENA_MIN ((size_t)32 << 20)
 #define HUGE_BLOCK_MIN ((size_t)4 << 20)
 
 // Blocks above this have a mapping of their own (option mmap_threshold), unless recycled (recycle.h).

@@ -105,7 +105,7 @@ class Huge(Case):
         before = fallbacks()
         parts = self.parts(1, "thp=auto")
         self.assert_flag(parts, "hg", ("large",))
-        parts = self.parts(40, "")
+        parts = self.parts(60, "")
         self.assert_flag(parts, "hg", ("last", "large"))
         self.assert_flag(parts, "nh", ())
         self.assert_huge(parts["last"], 20 * MIB, before)
