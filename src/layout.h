@@ -224,7 +224,7 @@ struct loose {
     uint32_t units;                      // of all runs on the stacks
     uint32_t first[LOOSE_UNITS_MAX + 1]; // of each length: the run given last, 0: there is none
 };
-_Static_assert(sizeof(struct loose) == CACHE_LINE, "the first lane and the root share a page");
+_Static_assert(sizeof(struct loose) == CACHE_LINE, "see root_live");
 
 struct lane {
     struct loose loose __attribute__((aligned(CACHE_LINE)));
@@ -233,7 +233,9 @@ struct lane {
 
 // Free runs of similar lengths share a shelf: below POOL_SHELVES_EXACT units those of one length, then
 // those of a quarter of a doubling, and the last has all that are longer.
-//   shelf[s] != 0  <=>  bit s of filled is set;  every run of a shelf is shorter than any of a later one
+// The trees of the shelves are not in here: a program that gives nothing back never touches them.
+//   root.fixed.shelves[side][s] != 0  <=>  bit s of pool.filled[side] is set
+//   every run of a shelf is shorter than any of a later one
 #define POOL_SHELVES 64u
 #define POOL_SHELVES_EXACT 16u
 
@@ -241,11 +243,6 @@ enum pool_side {
     POOL_CLEAN = 0,
     POOL_DIRTY = 1, // runs with at least one dirty unit
     POOL_SIDES
-};
-
-struct shelves {
-    uint64_t filled;
-    uint32_t shelf[POOL_SHELVES]; // the root of the tree of its runs
 };
 
 struct pool {
@@ -258,7 +255,7 @@ struct pool {
     // Units in use or dirty; dirty ones go when a large block would make it more (release.h).
     uint64_t most_touched;
     uint64_t growth_units; // that went for it so far
-    struct shelves side[POOL_SIDES];
+    uint64_t filled[POOL_SIDES];
 };
 
 // What an observer can be told (event.h). The numbers are part of the layout.
@@ -389,6 +386,7 @@ struct root_fixed {
     void *empty_slot;               // always NULL: what lies below the top of the bins of nobody
     struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
     struct sizeclass classes[CLASS_COUNT];
+    uint32_t (*shelves)[POOL_SHELVES]; // of either side of the pool: the root of each shelf's tree
 };
 
 enum helper_phase {
@@ -521,6 +519,8 @@ struct root_live {
     struct allowance allowance;
 };
 
+#define ROOT_PAGE_REST 192u // bytes of variables that the linker may put between it and the lanes
+
 struct lucid_root {
     union { // `fixed` has its pages to itself; what is written now and then begins behind them
         struct root_fixed fixed;
@@ -534,6 +534,8 @@ _Static_assert(sizeof(struct run) == 64 + SPAN_WORDS * 8, "records do not stradd
 _Static_assert(CLASS_COUNT <= UINT8_MAX && LANES <= UINT8_MAX, "a run has a byte for either");
 _Static_assert(sizeof(struct bin) == BLOCK_ALIGN, "the bin of a tiny size is an offset away");
 _Static_assert(sizeof(struct root_fixed) <= PAGE_SIZE_MAX, "one page becomes read-only");
+_Static_assert(sizeof(struct root_live) + sizeof(struct lane) + ROOT_PAGE_REST <= 4096,
+               "what each start writes of the root and of the first lane lies on one page");
 
 static inline enum run_kind run_kind_of(uint64_t shape) {
     return (enum run_kind)(shape & 0xff);

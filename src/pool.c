@@ -3,6 +3,8 @@
 #include "panic.h"
 #include "root.h"
 
+#include <string.h>
+
 static struct pool *pool(void) {
     return &root.live.pool;
 }
@@ -89,41 +91,40 @@ static void count(uint32_t head, int sign) {
     __atomic_store_n(&pool()->dirty_units, pool()->dirty_units + dirty, __ATOMIC_RELAXED);
 }
 
-static struct shelves *shelves_of(uint32_t head) {
-    return &pool()->side[run_at(head)->dirty != 0 ? POOL_DIRTY : POOL_CLEAN];
+static enum pool_side side_of(uint32_t head) {
+    return run_at(head)->dirty != 0 ? POOL_DIRTY : POOL_CLEAN;
 }
 
 void pool_insert(uint32_t head) {
     uint32_t length = length_at(head);
     run_at(head + length - 1)->prev = head;
     count(head, 1);
-    struct shelves *shelves = shelves_of(head);
+    enum pool_side side = side_of(head);
     unsigned shelf = pool_shelf_of(length);
-    tree_insert(&shelves->shelf[shelf], head);
-    shelves->filled |= (uint64_t)1 << shelf;
+    tree_insert(&root.fixed.shelves[side][shelf], head);
+    pool()->filled[side] |= (uint64_t)1 << shelf;
 }
 
-static void take_out(struct shelves *shelves, unsigned shelf, uint32_t head) {
+static void take_out(enum pool_side side, unsigned shelf, uint32_t head) {
     count(head, -1);
-    tree_remove(&shelves->shelf[shelf], head);
-    if (shelves->shelf[shelf] == 0) {
-        shelves->filled &= ~((uint64_t)1 << shelf);
+    tree_remove(&root.fixed.shelves[side][shelf], head);
+    if (root.fixed.shelves[side][shelf] == 0) {
+        pool()->filled[side] &= ~((uint64_t)1 << shelf);
     }
 }
 
 void pool_remove(uint32_t head) {
-    take_out(shelves_of(head), pool_shelf_of(length_at(head)), head);
+    take_out(side_of(head), pool_shelf_of(length_at(head)), head);
 }
 
 uint32_t pool_take(enum pool_side side, uint32_t units) {
-    struct shelves *shelves = &pool()->side[side];
     unsigned first = pool_shelf_of(units);
     // On a shelf of its own length some may be too short; if all are, those of the next one fit.
-    for (uint64_t left = shelves->filled >> first << first; left != 0; left &= left - 1) {
+    for (uint64_t left = pool()->filled[side] >> first << first; left != 0; left &= left - 1) {
         unsigned shelf = bit_lowest(left);
-        uint32_t head = tree_best_fit(shelves->shelf[shelf], units);
+        uint32_t head = tree_best_fit(root.fixed.shelves[side][shelf], units);
         if (head != 0) {
-            take_out(shelves, shelf, head);
+            take_out(side, shelf, head);
             return head;
         }
     }
@@ -163,11 +164,11 @@ static uint64_t without_highest(uint64_t shelves) {
 }
 
 uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
-    const struct shelves *shelves = &pool()->side[POOL_DIRTY];
+    const uint32_t *shelves = root.fixed.shelves[POOL_DIRTY];
     uint32_t found = 0;
-    for (uint64_t left = shelves->filled; left != 0 && found == 0 && visits != 0;
+    for (uint64_t left = pool()->filled[POOL_DIRTY]; left != 0 && found == 0 && visits != 0;
          left = without_highest(left)) {
-        found = aged_below(shelves->shelf[bit_highest(left)], limit, &visits);
+        found = aged_below(shelves[bit_highest(left)], limit, &visits);
     }
     return found;
 }
@@ -186,19 +187,22 @@ static uint32_t tree_highest_below(uint32_t node, uint64_t bound) {
 }
 
 uint32_t pool_next(enum pool_side side, uint32_t head) {
-    const struct shelves *shelves = &pool()->side[side];
+    const uint32_t *shelves = root.fixed.shelves[side];
     uint64_t bound = head == 0 ? UINT64_MAX : rank(head);
     unsigned last = head == 0 ? POOL_SHELVES - 1 : pool_shelf_of(length_at(head));
     uint32_t next = 0;
-    for (uint64_t left = shelves->filled & bit_low_mask(last + 1); left != 0 && next == 0;
+    for (uint64_t left = pool()->filled[side] & bit_low_mask(last + 1); left != 0 && next == 0;
          left = without_highest(left)) {
-        next = tree_highest_below(shelves->shelf[bit_highest(left)], bound);
+        next = tree_highest_below(shelves[bit_highest(left)], bound);
     }
     return next;
 }
 
 void pool_reset(void) {
-    pool()->side[POOL_CLEAN] = pool()->side[POOL_DIRTY] = (struct shelves){.filled = 0};
+    for (unsigned side = 0; side < POOL_SIDES; side++) {
+        pool()->filled[side] = 0;
+        memset(root.fixed.shelves[side], 0, sizeof(root.fixed.shelves[side]));
+    }
     pool()->free_units = pool()->dirty_units = 0;
 }
 

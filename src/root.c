@@ -2,7 +2,11 @@
 
 // Not inside the root, which is in the file: when one page of a file is read the kernel adds those
 // around it, so that a program with one thread would keep all lanes resident.
-static struct lane lanes[LANES];
+// One object, so that the first lane comes first, on the root's last page.
+static struct {
+    struct lane lanes[LANES];
+    uint32_t shelves[POOL_SIDES][POOL_SHELVES];
+} apart;
 
 // The version text can be found in a stripped binary with strings(1).
 struct lucid_root root = {
@@ -56,8 +60,9 @@ struct lucid_root root = {
                 },
             .nobody = {[0 ... CLASS_COUNT - 1] = {.top = &root.fixed.empty_slot + 1,
                                                   .end = &root.fixed.empty_slot + 1}},
+            .shelves = apart.shelves,
         },
-    .live = {.lanes = lanes},
+    .live = {.lanes = apart.lanes},
 };
 
 extern struct lucid_root lucid_root __attribute__((alias("root"), visibility("default")));

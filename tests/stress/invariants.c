@@ -193,11 +193,11 @@ static void note_shelf(struct notes *notes, uint32_t node, unsigned side, unsign
 
 static void note_pool(struct notes *notes) {
     for (unsigned side = 0; side < POOL_SIDES; side++) {
-        const struct shelves *shelves = &root.live.pool.side[side];
         for (unsigned shelf = 0; shelf < POOL_SHELVES; shelf++) {
-            bool filled = shelves->filled >> shelf & 1;
-            REQUIRE((shelves->shelf[shelf] != 0) == filled, "shelf %u of side %u", shelf, side);
-            note_shelf(notes, shelves->shelf[shelf], side, shelf, 0);
+            uint32_t tree = root.fixed.shelves[side][shelf];
+            bool filled = root.live.pool.filled[side] >> shelf & 1;
+            REQUIRE((tree != 0) == filled, "shelf %u of side %u", shelf, side);
+            note_shelf(notes, tree, side, shelf, 0);
         }
     }
 }

@@ -10,8 +10,9 @@
 #include "unit.h"
 
 #define SLOTS 150u
-#define SLOT_UNITS \
-    40u // lengths of shelves of their own and of shared ones; a run lies in its slot and leaves the last unit free: none are neighbours
+// Lengths of shelves of their own and of shared ones. A run lies in its slot and leaves the last unit
+// free: none are neighbours.
+#define SLOT_UNITS 40u
 
 struct shadow {
     uint32_t head; // 0: not in the pool
@@ -88,18 +89,18 @@ static uint32_t count_tree(uint32_t node, enum pool_side side, unsigned shelf) {
 
 // By its shelves, and one after the other from the longest down.
 static uint32_t count_side(enum pool_side side) {
-    const struct shelves *shelves = &root.live.pool.side[side];
+    const uint32_t *shelves = root.fixed.shelves[side];
     uint32_t count = 0;
     for (unsigned shelf = 0; shelf < POOL_SHELVES; shelf++) {
-        assert_int_equal(shelves->filled >> shelf & 1, shelves->shelf[shelf] != 0);
-        count += count_tree(shelves->shelf[shelf], side, shelf);
+        assert_int_equal(root.live.pool.filled[side] >> shelf & 1, shelves[shelf] != 0);
+        count += count_tree(shelves[shelf], side, shelf);
     }
     uint32_t found = 0;
-    uint32_t before = UINT32_MAX;
+    uint64_t before = UINT64_MAX;
     for (uint32_t head = pool_next(side, 0); head != 0; head = pool_next(side, head), found++) {
-        uint32_t length = run_length_of(run_load(head));
-        assert_true(length <= before);
-        before = length;
+        uint64_t rank = (uint64_t)run_length_of(run_load(head)) << 32 | head;
+        assert_true(rank < before);
+        before = rank;
     }
     assert_int_equal(found, count);
     return count;
@@ -132,7 +133,7 @@ static void compare(void) {
     assert_int_equal(count_side(POOL_CLEAN) + count_side(POOL_DIRTY), count);
 }
 
-// A longer run never lies on an earlier shelf, and no shelf but the last is left out or without end.
+// A longer run never lies on an earlier shelf, and none is left out.
 static void shelves_are_in_order(void **state) {
     (void)state;
     unsigned shelf = pool_shelf_of(1);
@@ -192,7 +193,7 @@ static void stays_shallow(void **state) {
     for (unsigned i = 0; i < SLOTS; i++) {
         insert(i, 0, 3, 3, 0);
     }
-    assert_true(depth(root.live.pool.side[POOL_DIRTY].shelf[pool_shelf_of(3)]) < SLOTS / 6);
+    assert_true(depth(root.fixed.shelves[POOL_DIRTY][pool_shelf_of(3)]) < SLOTS / 6);
     for (unsigned i = 0; i < SLOTS; i++) { // all alike: the lowest address comes first
         assert_int_equal(pool_take(POOL_DIRTY, 2), runs[i].head);
         forget(&runs[i]);
