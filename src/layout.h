@@ -224,7 +224,7 @@ struct loose {
     uint32_t units;                      // of all runs on the stacks
     uint32_t first[LOOSE_UNITS_MAX + 1]; // of each length: the run given last, 0: there is none
 };
-_Static_assert(sizeof(struct loose) == CACHE_LINE, "see root_live");
+_Static_assert(sizeof(struct loose) == CACHE_LINE, "the first lane and the root share a page");
 
 struct lane {
     struct loose loose __attribute__((aligned(CACHE_LINE)));
@@ -519,8 +519,6 @@ struct root_live {
     struct allowance allowance;
 };
 
-#define ROOT_PAGE_REST 192u // bytes of variables that the linker may put between it and the lanes
-
 struct lucid_root {
     union { // `fixed` has its pages to itself; what is written now and then begins behind them
         struct root_fixed fixed;
@@ -534,8 +532,6 @@ _Static_assert(sizeof(struct run) == 64 + SPAN_WORDS * 8, "records do not stradd
 _Static_assert(CLASS_COUNT <= UINT8_MAX && LANES <= UINT8_MAX, "a run has a byte for either");
 _Static_assert(sizeof(struct bin) == BLOCK_ALIGN, "the bin of a tiny size is an offset away");
 _Static_assert(sizeof(struct root_fixed) <= PAGE_SIZE_MAX, "one page becomes read-only");
-_Static_assert(sizeof(struct root_live) + sizeof(struct lane) + ROOT_PAGE_REST <= 4096,
-               "what each start writes of the root and of the first lane lies on one page");
 
 static inline enum run_kind run_kind_of(uint64_t shape) {
     return (enum run_kind)(shape & 0xff);
