@@ -233,7 +233,6 @@ struct lane {
 
 // Free runs of similar lengths share a shelf: below POOL_SHELVES_EXACT units those of one length, then
 // those of a quarter of a doubling, and the last has all that are longer.
-// The trees of the shelves are not in here: a program that gives nothing back never touches them.
 //   root.fixed.shelves[side][s] != 0  <=>  bit s of pool.filled[side] is set
 //   every run of a shelf is shorter than any of a later one
 #define POOL_SHELVES 64u
@@ -255,6 +254,8 @@ struct pool {
     // Units in use or dirty; dirty ones go when a large block would make it more (release.h).
     uint64_t most_touched;
     uint64_t growth_units; // that went for it so far
+    // Of each side, one bit a shelf. The shelves themselves are behind the lanes (root.c), where a
+    // program that gives no units back never touches them.
     uint64_t filled[POOL_SIDES];
 };
 

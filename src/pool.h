@@ -23,6 +23,9 @@ static inline unsigned pool_shelf_of(uint32_t length) {
     return (unsigned)min_size(shelf, POOL_SHELVES - 1);
 }
 
+_Static_assert(POOL_SHELVES_EXACT == 4 << 2,
+               "the first shared shelf follows the last of one length");
+
 // Takes a run of at least `units` units out of one side. Returns its head or 0; its shape stays
 // RUN_FREE until the caller changes it.
 uint32_t pool_take(enum pool_side side, uint32_t units);
