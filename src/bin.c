@@ -212,13 +212,16 @@ static bool flush_oldest(struct heap *heap, unsigned class, unsigned count, cons
     return words > count / 4;
 }
 
+static unsigned idle_slots(void) {
+    return (unsigned)max_size(root_used_units() / BIN_IDLE_UNITS, BIN_SLOTS_IDLE);
+}
+
 // A thread that frees blocks from all over the heap and takes none is at the end of something. If
 // it falls idle then, what it has in its bin stays there, and each block keeps a page of its own:
-// so the bin keeps few, until it runs empty again. A flush costs such blocks the same alone or
-// together.
+// so the bin keeps few, until it runs empty again.
 static void flush_scattered(struct heap *heap, unsigned class, const char *function) {
     bool scattered = flush_oldest(heap, class, bin_count(heap, class), function);
-    set_room(heap, class, scattered ? BIN_SLOTS_IDLE : BIN_SLOTS_MAX);
+    set_room(heap, class, scattered ? idle_slots() : BIN_SLOTS_MAX);
     heap->flushes_only[class] = scattered ? BIN_FLUSHES_ONLY : 0;
     span_let_go(&heap->held[class]);
 }

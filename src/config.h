@@ -37,9 +37,10 @@
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
 #define BIN_SHARE 256u // of what a thread uses: a bin of large blocks may have so much
 // A bin that gave back scattered blocks so many times, and took none, gives back all when it is full
-// again, and has so many slots from then on.
+// again, and has so many slots from then on: one for so many units that the program uses.
 #define BIN_FLUSHES_ONLY 1u
 #define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u)
+#define BIN_IDLE_UNITS 32u // a page for each slot is less than 1% of what the program uses
 // A bin that ran empty or full twice within so many such events grows.
 #define BIN_BUSY_EVENTS 3u
 
