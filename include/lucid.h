@@ -102,16 +102,16 @@ int lucid_malloc_trim(size_t keep) LUCID_NOTHROW;
 struct lucid_stats {
     size_t size;             /* of this struct; see lucid_stats_get */
     uint64_t live_blocks;    /* in use by the program, of all kinds */
-    uint64_t live_bytes;     /* of these: small ones as large as their class, others as asked for */
+    uint64_t live_bytes;     /* of these, as below */
     uint64_t small_blocks;   /* up to 32 KiB */
-    uint64_t small_bytes;    /* rounded up to their class */
+    uint64_t small_bytes;    /* rounded up to their class; in hardened mode as asked for */
     uint64_t large_blocks;   /* above, in the arena */
     uint64_t large_bytes;    /* as asked for */
     uint64_t mapping_blocks; /* with a mapping of their own */
     uint64_t mapping_bytes;  /* as asked for */
     uint64_t guarded_blocks; /* between guard pages (option guard) */
     uint64_t guarded_bytes;  /* as asked for */
-    uint64_t slack_bytes;    /* what large, mapped and guarded blocks take up beyond that */
+    uint64_t slack_bytes;    /* what blocks take up beyond that */
     uint64_t cached_blocks;  /* free, in the bins of threads */
     uint64_t cached_bytes;
     uint64_t free_blocks; /* free, used before, in nobody's bin */

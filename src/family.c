@@ -27,7 +27,7 @@ static bool take_account(struct account *account) {
 // Bytes that programs may use, as malloc_usable_size tells them: of the arena only, as in the C
 // library, where blocks with a mapping of their own are counted as such.
 static uint64_t bytes_in_use(const struct account *account) {
-    return account->used_bytes + account->large_usable;
+    return account->used_bytes - account->padding + account->large_usable;
 }
 
 static uint64_t bytes_free(const struct account *account) {

@@ -14,7 +14,7 @@
 
 static void take_blocks(struct lucid_stats *stats, const struct account *account) {
     stats->small_blocks = account->used_blocks;
-    stats->small_bytes = account->used_bytes;
+    stats->small_bytes = account->used_bytes - account->padding;
     stats->large_blocks = account->large_count;
     stats->large_bytes = account->large_asked;
     stats->mapping_blocks = account->mapping_count;
@@ -50,7 +50,7 @@ static void take_idle(struct lucid_stats *stats, const struct account *account) 
     stats->top_bytes = account->top_bytes;
     stats->arena_bytes = account->arena_bytes;
     stats->mapped_bytes = account->mapping_bytes + tables;
-    stats->slack_bytes = less(account->large_bytes, account->large_asked) +
+    stats->slack_bytes = account->padding + less(account->large_bytes, account->large_asked) +
                          less(account->mapping_bytes, account->mapping_asked) +
                          less(tables, account->guarded_bytes);
     stats->metadata_bytes = account->meta_bytes;

@@ -29,7 +29,7 @@ static void small_free(void *pointer, unsigned class, const char *function) {
 
 static COLD void hardened_free(void *pointer, const struct block *block, const char *function) {
     if (block->kind == BLOCK_SMALL) {
-        harden_free(pointer, block->class, function);
+        harden_free(pointer, block->class, block->size, function);
     } else if (block->kind == BLOCK_MAPPING) {
         fence_free(pointer, function);
     } else {

@@ -91,12 +91,20 @@ static bool is_live(const void *block) {
 
 // ---- canaries and the pattern of freed blocks -----------------------------------------------------
 
+// pre: what the block counted for before is no longer part of the padding.
 static void seal(void *block, unsigned class, size_t asked) {
+    (void)atomic_fetch_add_explicit(&hardened.padding, sizeclass_size(class) - asked,
+                                    memory_order_relaxed);
     size_t room = sizeclass_size(class) - CANARY_BYTES;
     uint64_t key = canary_key(root.fixed.mark, (uintptr_t)block);
     uint64_t word = canary_word(key, room - asked);
     memset((char *)block + asked, canary_fill(key), room - asked);
     memcpy((char *)block + room, &word, sizeof(word));
+}
+
+static void unseal(unsigned class, size_t asked) {
+    (void)atomic_fetch_sub_explicit(&hardened.padding, sizeclass_size(class) - asked,
+                                    memory_order_relaxed);
 }
 
 size_t harden_size(const void *block, unsigned class, const char *function) {
@@ -213,10 +221,11 @@ void *harden_new(struct heap *heap, unsigned class, size_t asked) {
     return block;
 }
 
-bool harden_resize(void *block, unsigned class, size_t asked) {
+bool harden_resize(void *block, unsigned class, size_t old, size_t asked) {
     if (asked + CANARY_BYTES > SMALL_MAX || sizeclass_of(asked + CANARY_BYTES) != class) {
         return false;
     }
+    unseal(class, old);
     seal(block, class, asked);
     return true;
 }
@@ -262,12 +271,13 @@ static void *put(void *block, size_t size) {
     return victim;
 }
 
-void harden_free(void *block, unsigned class, const char *function) {
+void harden_free(void *block, unsigned class, size_t asked, const char *function) {
     uint64_t bit;
     _Atomic uint64_t *word = live_word(block, &bit);
     if ((atomic_fetch_and(word, ~bit) & bit) == 0) {
         panic_misuse(function, "double free of", block); // by another thread at this moment
     }
+    unseal(class, asked);
     size_t size = sizeclass_size(class);
     memset(block, CANARY_FREED, size);
     void *victim = block;

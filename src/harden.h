@@ -33,11 +33,12 @@ void *harden_new(struct heap *heap, unsigned class, size_t asked);
 // canary is damaged. pre: `block` is the address of a block of that class.
 size_t harden_size(const void *block, unsigned class, const char *function);
 
-// Wipes a block and sends it into the quarantine. pre: harden_size() was fine.
-void harden_free(void *block, unsigned class, const char *function);
+// Wipes a block and sends it into the quarantine. pre: harden_size() was fine, and is `asked`.
+void harden_free(void *block, unsigned class, size_t asked, const char *function);
 
-// Makes the block one for `asked` bytes if that is the same class. False: it has to move.
-bool harden_resize(void *block, unsigned class, size_t asked);
+// Makes the block of `old` bytes one for `asked` bytes if that is the same class. False: it has to
+// move. pre: harden_size() is `old`.
+bool harden_resize(void *block, unsigned class, size_t old, size_t asked);
 
 void harden_after_fork(void);
 

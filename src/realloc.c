@@ -23,8 +23,9 @@ static bool stays(size_t room, size_t size) {
 // whenever it can: the old address is useless then.
 static void *without_copy(void *pointer, const struct block *block, size_t size) {
     if (harden_on() && block->kind != BLOCK_LARGE && block->region == NULL) {
-        bool same = block->kind == BLOCK_SMALL ? harden_resize(pointer, block->class, size)
-                                               : size == block->size;
+        bool same = block->kind == BLOCK_SMALL
+                        ? harden_resize(pointer, block->class, block->size, size)
+                        : size == block->size;
         return same ? pointer : NULL;
     }
     if (block->kind == BLOCK_GUARDED) {

@@ -59,6 +59,7 @@ READS_RACILY static void add_heaps(struct account *account) {
     for (unsigned class = 1; hardened != NULL && class < CLASS_COUNT; class ++) {
         account->classes[class].cached += hardened->quarantined[class];
     }
+    account->padding = hardened != NULL ? atomic_load(&hardened->padding) : 0;
 }
 
 READS_RACILY static void add_beside_arena(struct account *account) {
@@ -86,6 +87,7 @@ static void add_up_classes(struct account *account) {
         account->free_blocks += sums->free;
         account->free_bytes += (sums->free + sums->uncarved) * size;
     }
+    account->padding = min_size(account->padding, account->used_bytes);
 }
 
 READS_RACILY void walk_account(struct account *account) {

@@ -28,6 +28,7 @@ struct account {
     uint64_t span_bytes;
     uint64_t used_blocks; // small ones
     uint64_t used_bytes;  // small ones, rounded to their class
+    uint64_t padding;     // of these: in hardened mode, what the program may not use
     uint64_t cached_blocks;
     uint64_t cached_bytes;
     uint64_t free_blocks;

@@ -292,9 +292,13 @@ static void free_elsewhere_twice(void) {
 }
 
 static void in_use(void) {
+    static void *kept[100]; // a number cannot fall below what is in use
+    for (int i = 0; i < 100; i++) {
+        kept[i] = malloc(1000);
+    }
     struct mallinfo2 before = mallinfo2();
     for (int i = 0; i < 1000; i++) {
-        free(malloc(100));
+        free(realloc(malloc(100), 104)); // where it is
     }
     printf("%ld\n", (long)mallinfo2().uordblks - (long)before.uordblks);
 }

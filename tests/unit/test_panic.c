@@ -138,8 +138,8 @@ static void hardened_twice(void) {
     (void)setenv("LUCID_OPTIONS", "harden=1", 1);
     void *block = lucid_malloc(100);
     struct block found = block_of(block, "free");
-    harden_free(block, found.class, "free");
-    harden_free(block, found.class, "free");
+    harden_free(block, found.class, found.size, "free");
+    harden_free(block, found.class, found.size, "free");
 }
 
 static void fenced_twice(void) {
