@@ -40,7 +40,7 @@
 // again, and has so many slots from then on: one for so many units that the program uses.
 #define BIN_FLUSHES_ONLY 1u
 #define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u)
-#define BIN_IDLE_UNITS 32u // a page for each slot is less than 1% of what the program uses
+#define BIN_IDLE_UNITS (LUCID_STRESS ? 1024u : 32u) // a page for each is less than 1% of the heap
 // A bin that ran empty or full twice within so many such events grows.
 #define BIN_BUSY_EVENTS 3u
 
