@@ -18,8 +18,7 @@ STATE = "spanstate.h"
 
 # name: (file, text as it is, text that breaks it)
 CONTROLS = {
-    "count_added_before_bits": (SPAN, """    uint64_t twice = set_bits(""", """    uint32_t count = (uint32_t)(next - first);
-    (void)span_give(&span->state, count, row->blocks, batch->alone);
+    "count_added_before_bits": (SPAN, """    uint64_t twice = set_bits(""", """    (void)span_give(&span->state, count, batch->row->blocks, alone);
     (void)atomic_fetch_sub_explicit(&span->state, count << SPAN_COUNT_SHIFT, memory_order_acq_rel);
     uint64_t twice = set_bits("""),
     "claim_apart_from_count": (STATE, """        new |= claim ? SPAN_HELD : 0;
