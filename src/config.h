@@ -36,8 +36,9 @@
 #define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 2047u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
 #define BIN_SHARE 256u // of what a thread uses: a bin of large blocks may have so much
-// A bin that gave back scattered blocks so many times, and took none, gives back all when it is full
-// again, and has so many slots from then on: one for so many units that the program uses.
+// A bin that gave back scattered blocks so many times, and took none, gives back all when it is
+// full again. From then on it has a slot for each BIN_IDLE_UNITS that the program uses, but
+// BIN_SLOTS_IDLE at least.
 #define BIN_FLUSHES_ONLY 1u
 #define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u)
 #define BIN_IDLE_UNITS (LUCID_STRESS ? 1024u : 32u) // a page for each is less than 1% of the heap

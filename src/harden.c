@@ -91,7 +91,7 @@ static bool is_live(const void *block) {
 
 // ---- canaries and the pattern of freed blocks -----------------------------------------------------
 
-// pre: what the block counted for before is no longer part of the padding.
+// Puts the canary behind the block and counts its padding, until unseal() takes that back.
 static void seal(void *block, unsigned class, size_t asked) {
     (void)atomic_fetch_add_explicit(&hardened.padding, sizeclass_size(class) - asked,
                                     memory_order_relaxed);

@@ -10,7 +10,9 @@
 //   placement    a block is taken at random among the free ones of its span
 // and a span's pages go through the kernel before another class may have them (span.c).
 //
-// Invariant: a block's live bit is set exactly while the program owns it.
+// Invariants: a block's live bit is set exactly while the program owns it, and with no call under
+// way, over all blocks with a live bit,
+//   padding == sum of (class size - bytes asked for)
 #ifndef LUCID_HARDEN_H
 #define LUCID_HARDEN_H
 
