@@ -18,6 +18,15 @@
 #include <lucid.h>
 #include <string.h>
 
+// The topmost block of a bin, or NULL.
+static inline void *pop(struct bin *bin) {
+    void *block = bin_pop(bin);
+    if (unlikely(block == NULL)) {
+        bin_unpop(bin);
+    }
+    return block;
+}
+
 // `asked`: bytes the program asked for, or GUARD_NEVER when the block needs more than BLOCK_ALIGN.
 static void *small_new(unsigned class, size_t asked) {
     struct heap *heap = heap_get();
@@ -25,15 +34,11 @@ static void *small_new(unsigned class, size_t asked) {
     if (unlikely(heap == NULL)) {
         block = span_take_one(class);
     } else {
-        struct bin *bin = &heap->bins[class];
-        block = bin->top[-1];
-        if (block != NULL) {
-            bin->top--;
-        } else if (guard_due(heap) && (block = guard_sample(heap, asked)) != NULL) {
+        block = pop(&heap->bins[class]);
+        if (block == NULL && guard_due(heap) && (block = guard_sample(heap, asked)) != NULL) {
             return block;
-        } else {
-            block = bin_refill(heap, class);
         }
+        block = block != NULL ? block : bin_refill(heap, class);
     }
     if (likely(block != NULL)) {
         *block_mark(block) = 0;
@@ -43,10 +48,8 @@ static void *small_new(unsigned class, size_t asked) {
 
 // Between TINY_MAX and SMALL_MAX the class takes some arithmetic, and the bin is as good.
 static inline void *pop_medium(size_t size) {
-    struct bin *bin = &heap_self->bins[sizeclass_of(size)];
-    void *block = bin->top[-1];
+    void *block = pop(&heap_self->bins[sizeclass_of(size)]);
     if (likely(block != NULL)) {
-        bin->top--;
         *block_mark(block) = 0;
     }
     return block;
@@ -109,7 +112,8 @@ static NOINLINE void *alloc_cold(size_t size) {
     return likely(block != NULL) ? block : new_again(size, BLOCK_ALIGN, false);
 }
 
-NOINLINE void *alloc_empty(size_t size) {
+NOINLINE void *alloc_empty(size_t size, struct bin *bin) {
+    bin_unpop(bin);
     return alloc_cold(size);
 }
 

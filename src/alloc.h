@@ -11,8 +11,8 @@
 // ENOMEM).
 void *alloc_slow(size_t size);
 
-// The same for a size up to TINY_MAX whose bin is empty.
-void *alloc_empty(size_t size);
+// The same for a size up to TINY_MAX, when a pop from its bin found nothing.
+void *alloc_empty(size_t size, struct bin *bin);
 
 // A block aligned to `alignment`, a power of two. NULL and ENOMEM: no memory.
 void *alloc_aligned(size_t alignment, size_t size);
@@ -28,11 +28,11 @@ void *alloc_mapping(size_t size);
 // of two.
 void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero);
 
-// Keeps the bin out of the registers of argument and result: the size is then still there when
-// the slow path wants it, and the block is where it is to be returned, for no instruction more.
+// Keeps the bin out of the registers of the size and the result, and where alloc_empty wants it: the
+// block is then where it is to be returned, for no instruction more.
 ALWAYS_INLINE struct bin *bin_aside(struct bin *bin) {
 #ifdef __x86_64__
-    __asm__("" : "+d"(bin));
+    __asm__("" : "+S"(bin));
 #endif
     return bin;
 }
@@ -45,11 +45,10 @@ ALWAYS_INLINE void *alloc_fast(size_t size) {
     // Size 0 leads to class 0, whose bin is always empty.
     size_t offset = (size + BLOCK_ALIGN - 1) & ~(size_t)(BLOCK_ALIGN - 1);
     struct bin *bin = bin_aside((struct bin *)((char *)heap_self + offset));
-    void *block = bin->top[-1];
+    void *block = bin_pop(bin);
     if (unlikely(block == NULL)) {
-        return alloc_empty(size);
+        return alloc_empty(size, bin);
     }
-    bin_step(bin, -1);
     *block_mark(block) = 0;
     return block;
 }

@@ -285,7 +285,7 @@ void bin_forget_all(struct heap *heap) {
         void **slots = heap->slots[class];
         if (slots == NULL) {
             heap->capacity[class] = 0;
-            heap->bins[class] = root.fixed.nobody[0];
+            heap->bins[class] = bin_of_nobody();
             continue;
         }
         unsigned first = heap->flush_class == class ? heap->flush_count : 0;

@@ -31,12 +31,11 @@ READS_RACILY static inline void *bin_block_now(const struct heap *heap, unsigned
                                                unsigned slot) {
     void *block = *(void *const volatile *)&heap->slots[class][slot];
     if (likely(block != NULL) ||
-        atomic_load_explicit(&heap->idle, memory_order_acquire) != IDLE_FENCED) {
+        atomic_load_explicit(&heap->idle, memory_order_acquire) < IDLE_FENCED) {
         return block;
     }
     const struct fence *fence = &heap->fences[class];
-    uint32_t upper = __atomic_load_n(&fence->slot, __ATOMIC_ACQUIRE);
-    return upper == slot ? fence->upper : upper == slot + 1 ? fence->lower : NULL;
+    return __atomic_load_n(&fence->slot, __ATOMIC_ACQUIRE) == slot ? fence->block : NULL;
 }
 
 // Blocks of a bin; what is just being given back counts as gone.

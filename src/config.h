@@ -42,6 +42,8 @@
 #define BIN_FLUSHES_ONLY 1u
 #define BIN_SLOTS_IDLE (LUCID_STRESS ? 2u : 15u)
 #define BIN_IDLE_UNITS (LUCID_STRESS ? 1024u : 32u) // a page for each is less than 1% of the heap
+// So many threads without a heap may be within a few instructions of their first malloc at once.
+#define EMPTY_SLOTS 256u
 // A bin that ran empty or full twice within so many such events grows.
 #define BIN_BUSY_EVENTS 3u
 

@@ -63,10 +63,23 @@ static void exit_hook(void *argument) {
     heap_retire(argument);
 }
 
-static void heap_prepare(struct heap *heap) {
+static void bins_prepare(struct bin *bins) {
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
-        heap->bins[class] = root.fixed.nobody[0];
+        bins[class] = bin_of_nobody();
     }
+}
+
+// What a thread whose calls are all watched has for a heap: bins like those of nobody, but its own, as
+// malloc writes to them. pre: it has `heap`.
+static struct heap *heap_to_show(struct heap *heap) {
+    if (heap->shut == NULL) {
+        heap->shut = meta_take_for_good(CLASS_COUNT * sizeof(*heap->shut));
+    }
+    if (heap->shut == NULL) {
+        return heap_of_nobody();
+    }
+    bins_prepare(heap->shut);
+    return (struct heap *)heap->shut;
 }
 
 // Has the thread ended without its hook? It allocated for the first time in the last round of its
@@ -117,7 +130,7 @@ static struct heap *record_make(uint32_t tid) {
     if (heap == NULL) {
         return NULL;
     }
-    heap_prepare(heap);
+    bins_prepare(heap->bins);
     heap->state = HEAP_LIVE;
     heap->tid = tid;
     os_lock(&root.live.heap_lock);
@@ -175,12 +188,9 @@ void heap_prepare_hook(void) {
 }
 
 struct heap *heap_get(void) {
-    struct heap *heap = heap_self;
+    struct heap *heap = heap_mine();
     if (likely(heap != heap_of_nobody())) {
         return heap;
-    }
-    if (heap_hidden != NULL) {
-        return heap_hidden;
     }
     if (exit_rounds >= EXIT_ROUNDS) {
         return NULL;
@@ -200,6 +210,7 @@ struct heap *heap_get(void) {
     heap->young_until = heap->events + YOUNG_EVENTS;
     if (root.live.watch & WATCH_CALLS) {
         heap_hidden = heap;
+        heap_self = heap_to_show(heap);
     } else {
         heap_self = heap; // before the hook: setting it up may call malloc
     }

@@ -38,15 +38,8 @@ static void set_slot(struct heap *heap, unsigned class, uint32_t slot, void *blo
 // What it has popped meanwhile is its own.
 static void take_fence_down(struct heap *heap, unsigned class) {
     struct fence *fence = &heap->fences[class];
-    if (fence->slot == 0) {
-        return;
-    }
-    uint32_t top = top_slot(heap, class);
-    if (top > fence->slot) {
-        set_slot(heap, class, fence->slot, fence->upper);
-    }
-    if (top > fence->slot - 1) {
-        set_slot(heap, class, fence->slot - 1, fence->lower);
+    if (fence->slot != 0 && top_slot(heap, class) > fence->slot) {
+        set_slot(heap, class, fence->slot, fence->block);
     }
     fence->slot = 0;
 }
@@ -75,10 +68,8 @@ static void settle(struct heap *heap) {
         if (slots == NULL) {
             continue;
         }
-        if (stage == IDLE_FENCED) {
-            take_fence_down(heap, class);
-        }
         if (stage != IDLE_ASKED) {
+            take_fence_down(heap, class);
             close_holes(heap, class);
         }
         heap->bins[class].end = slots + 1 + heap->capacity[class];
@@ -98,8 +89,8 @@ static void forget_leaving(struct heap *heap) {
     for (uint32_t slot = 1; slot <= heap->flush_count; slot++) {
         set_slot(heap, heap->flush_class, slot, NULL);
     }
-    if (heap->flush_count == fence->slot - 1) {
-        fence->lower = NULL;
+    if (heap->flush_count == fence->slot) {
+        fence->slot = 0;
     }
     heap->flush_count = 0;
 }
@@ -133,7 +124,7 @@ READS_RACILY static uint32_t worth(const struct heap *heap) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         if (*(void **const volatile *)&heap->slots[class] != NULL) {
             uint32_t top = top_slot(heap, class);
-            uint32_t blocks = top > 2 && top <= heap->capacity[class] + 1u ? top - 2 : 0;
+            uint32_t blocks = top > 1 && top <= heap->capacity[class] + 1u ? top - 1 : 0;
             pages += blocks * (uint32_t)max_size(sizeclass_size(class) / root.fixed.page_size, 1);
             pages += *(const volatile uint32_t *)&heap->held[class] != 0 ? HELD_IS_WORTH : 0;
         }
@@ -181,14 +172,12 @@ static void fence_bin(struct heap *heap, unsigned class) {
     struct fence *fence = &heap->fences[class];
     uint32_t top = heap->slots[class] != NULL ? top_slot(heap, class) : 0;
     // A bin whose thread was about to write its end at the same moment is left alone.
-    if (top < 3 || *(void **volatile *)&heap->bins[class].end != NULL) {
+    if (top < 2 || *(void **volatile *)&heap->bins[class].end != NULL) {
         return;
     }
-    fence->upper = heap->slots[class][top - 1];
-    fence->lower = heap->slots[class][top - 2];
+    fence->block = heap->slots[class][top - 1];
     __atomic_store_n(&fence->slot, top - 1, __ATOMIC_RELEASE);
     set_slot(heap, class, top - 1, NULL);
-    set_slot(heap, class, top - 2, NULL);
 }
 
 // pre: ASKED for long enough, the lock is held, the thread is on no slow path.
@@ -218,15 +207,17 @@ static void give_batch(struct heap *heap, unsigned class, void **blocks, uint32_
     }
 }
 
-// Everything up to the lower fence's block, the oldest first. pre: no fast path can reach it.
-static uint32_t take_below(struct heap *heap, unsigned class, struct fence *fence) {
-    uint32_t last = fence->slot - 1;
+// Everything up to the fence and the block that was kept aside for it, the oldest first. pre: no fast
+// path can reach them.
+static uint32_t take_bin(struct heap *heap, unsigned class, struct fence *fence) {
+    uint32_t last = fence->slot;
     for (uint32_t given = 0, count; given < last - 1; given += count) {
         count = (uint32_t)min_size(BATCH, last - 1 - given);
         give_batch(heap, class, heap->slots[class] + 1 + given, count, given + count);
     }
-    give_batch(heap, class, &fence->lower, 1, last);
+    give_batch(heap, class, &fence->block, 1, last);
     __atomic_store_n(&heap->flush_count, 0, __ATOMIC_RELEASE);
+    fence->slot = 0;
     return last;
 }
 
@@ -236,11 +227,7 @@ static uint32_t take(struct heap *heap) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         struct fence *fence = &heap->fences[class];
         if (fence->slot != 0 && top_slot(heap, class) > fence->slot) {
-            taken += take_below(heap, class, fence);
-            set_slot(heap, class, fence->slot, fence->upper);
-            fence->slot = 0;
-        } else {
-            take_fence_down(heap, class);
+            taken += take_bin(heap, class, fence);
         }
         span_let_go(&heap->held[class]);
     }

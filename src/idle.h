@@ -6,15 +6,15 @@
 //
 //   ASKED   `end` of each bin is NULL: a free finds the bin full and goes to the slow path, where the
 //           thread ends all this. From now on the bin can only shrink.
-//   FENCED  the two topmost slots are NULL, their blocks kept aside: malloc finds the bin empty
-//           and goes to the slow path, too.
-//   TAKEN   the top is where it was, so the thread has passed no fence. It may still be within one
-//           malloc that has read the topmost slot just before it was fenced, and be about to move
-//           the top below it; nothing it does can reach further. So the topmost block goes back into
-//           its slot, and all below go back to their spans.
+//   FENCED  the topmost slot is NULL, its block kept aside: malloc finds the bin empty and goes to
+//           the slow path, too.
+//   TAKEN   malloc moves the top before it reads the slot (bin_pop). So where the top still is where
+//           it was, the thread has no block in hand, and all of them go back to their spans. Where it
+//           has moved the thread has the topmost block, or is about to find the slot empty: the bin is
+//           left as it is until the thread comes by and knows.
 //
 // On a slow path the thread says so first (idle_enter): then the helper keeps away from its bins, or
-// the thread waits until it is done. One block of each class stays with an idle thread.
+// the thread waits until it is done.
 #ifndef LUCID_IDLE_H
 #define LUCID_IDLE_H
 

@@ -28,7 +28,6 @@ static void list_push(struct class_list *list, uint32_t head) {
         list->tail = head;
     }
     __atomic_store_n(&list->head, head, __ATOMIC_RELAXED); // looked at without the lock too
-    list->count++;
 }
 
 static void list_push_last(struct class_list *list, uint32_t head) {
@@ -40,7 +39,6 @@ static void list_push_last(struct class_list *list, uint32_t head) {
     set_prev(head, list->tail);
     run_at(list->tail)->next = head;
     list->tail = head;
-    list->count++;
 }
 
 static void list_unlink(struct class_list *list, uint32_t head) {
@@ -55,7 +53,6 @@ static void list_unlink(struct class_list *list, uint32_t head) {
     } else {
         list->tail = span->prev;
     }
-    list->count--;
 }
 
 // ---- moves --------------------------------------------------------------------------------------

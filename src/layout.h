@@ -132,13 +132,12 @@ enum heap_state {
 // slots (NULL) among those below the top.
 enum idle_stage { IDLE_NO = 0, IDLE_ASKED = 1, IDLE_FENCED = 2, IDLE_TAKEN = 3 };
 
-// The two topmost blocks of a bin, kept aside while it is FENCED: what belongs into its slots number
-// `slot` and `slot` - 1 as long as those are empty.
+// The topmost block of a bin, kept aside since it is FENCED: what belongs into slot number `slot` as
+// long as the top is above it.
 struct fence {
     uint32_t slot; // 0: the bin has no fence
     uint32_t reserved;
-    void *upper;
-    void *lower;
+    void *block;
 };
 
 struct heap {
@@ -173,6 +172,7 @@ struct heap {
     uint32_t idle_events; // as `events` when the helper last looked
     uint32_t young_until; // value of `events` up to which the thread counts as young (bin.c)
     struct fence *fences; // one per class; NULL: the heap was never fenced
+    struct bin *shut;     // what the thread has for bins while its calls are watched (heap.c)
 };
 
 #define REGION_NAME_ROOM 32u
@@ -211,11 +211,9 @@ struct region_table {
 // One per lane and class: the spans that are not held and have free blocks.
 struct class_list {
     _Atomic uint32_t lock;
-    uint32_t head;        // most recent first
-    uint32_t count;       // spans on the list
-    uint32_t spans;       // spans of the class that belong to the lane
-    uint32_t tail;        // of the list: spans whose free pages were given back, to be used last
-    uint32_t reserved[3]; // two classes share a cache line
+    uint32_t head;  // most recent first
+    uint32_t tail;  // spans whose free pages were given back, to be used last
+    uint32_t spans; // spans of the class that belong to the lane
 };
 
 // A lane's loose runs, by length.
@@ -385,8 +383,7 @@ struct root_fixed {
     uint64_t mark; // secret; see free.c
     char library_version[16];
     struct layout_description layout;
-    void *empty_slot;               // always NULL: what lies below the top of the bins of nobody
-    struct bin nobody[CLASS_COUNT]; // the bins of a thread without a heap: empty and full at once
+    void *empty_slots[EMPTY_SLOTS]; // always NULL: what lies below the top of the bins of nobody
     struct sizeclass classes[CLASS_COUNT];
     uint32_t (*shelves)[POOL_SHELVES]; // of either side of the pool: the root of each shelf's tree
 };
@@ -519,6 +516,10 @@ struct root_live {
     struct region_table regions;
     struct request request;
     struct allowance allowance;
+
+    // The bins of a thread without a heap, empty and full at once: of all such threads together.
+    //   empty_slots < nobody[c].top <= empty_slots + EMPTY_SLOTS, end == NULL
+    struct bin nobody[CLASS_COUNT];
 };
 
 struct lucid_root {

@@ -341,29 +341,26 @@ bool reader_bin(struct reader *reader, const struct reader_heap *heap, unsigned 
     // No end: the thread was asked to give back what is in the bin (heap.asked).
     uint64_t end = ends.end != 0 ? ends.end : slots + ((uint64_t)capacity + 1) * 8;
     bool inside = slots >= reader->fixed.meta_start && slots < reader->fixed.meta_end &&
-                  ends.top > slots && ends.top <= end && (ends.top - slots) % 8 == 0 &&
+                  ends.top >= slots && ends.top <= end && (ends.top - slots) % 8 == 0 &&
                   end - slots <= ((uint64_t)capacity + 1) * 8 && end <= reader->fixed.meta_end;
     if (!inside) {
         return reader_damaged(reader, "bin", heap->address + class * sizeof(ends));
     }
     bin->first = slots + 8;
-    bin->top = ends.top;
+    bin->top = ends.top > slots ? ends.top : bin->first; // a malloc has just found it empty
     bin->end = end;
-    bin->count = (uint32_t)((ends.top - bin->first) / 8);
+    bin->count = (uint32_t)((bin->top - bin->first) / 8);
     bin->capacity = capacity;
     return read_fence(reader, heap, class, &bin->fence);
 }
 
 bool reader_block(struct reader *reader, const struct reader_bin *bin, uint32_t index,
                   uint64_t *block) {
-    uint32_t slot = index + 1;
     if (!fetch(reader, bin->first + (uint64_t)index * 8, block, sizeof(*block))) {
         return false;
     }
-    if (*block == 0 && bin->fence.slot == slot) {
-        *block = (uint64_t)(uintptr_t)bin->fence.upper;
-    } else if (*block == 0 && bin->fence.slot == slot + 1) {
-        *block = (uint64_t)(uintptr_t)bin->fence.lower;
+    if (*block == 0 && bin->fence.slot == index + 1) {
+        *block = (uint64_t)(uintptr_t)bin->fence.block;
     }
     return true;
 }

@@ -58,16 +58,18 @@ struct lucid_root root = {
                     .heap_fences = offsetof(struct heap, fences),
                     .size_fence = sizeof(struct fence),
                 },
-            .nobody = {[0 ... CLASS_COUNT - 1] = {.top = &root.fixed.empty_slot + 1,
-                                                  .end = &root.fixed.empty_slot + 1}},
             .shelves = apart.shelves,
         },
-    .live = {.lanes = apart.lanes},
+    .live =
+        {
+            .lanes = apart.lanes,
+            .nobody = {[0 ... CLASS_COUNT - 1] = {.top = root.fixed.empty_slots + EMPTY_SLOTS}},
+        },
 };
 
 extern struct lucid_root lucid_root __attribute__((alias("root"), visibility("default")));
 
-_Thread_local struct heap *heap_self = (struct heap *)root.fixed.nobody;
+_Thread_local struct heap *heap_self = (struct heap *)root.live.nobody;
 _Thread_local struct heap *heap_hidden;
 
 // splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014) on a

@@ -17,11 +17,17 @@ extern struct lucid_root root HIDDEN __attribute__((aligned(PAGE_SIZE_MAX)));
 extern _Thread_local struct heap *heap_self HIDDEN __attribute__((tls_model("initial-exec")));
 
 static inline struct heap *heap_of_nobody(void) {
-    return (struct heap *)root.fixed.nobody;
+    return (struct heap *)root.live.nobody;
 }
 
-// The calling thread's heap while every call is watched: heap_self stays the heap of nobody then,
-// so that every call leaves the fast path by the tests it makes anyway. NULL otherwise.
+// What each of them is while no malloc is under way, and what a heap's bins are at first.
+static inline struct bin bin_of_nobody(void) {
+    return (struct bin){.top = root.fixed.empty_slots + EMPTY_SLOTS, .end = NULL};
+}
+
+// The calling thread's heap while every call is watched: heap_self has bins then that are as empty
+// and full as those of nobody, so that every call leaves the fast path by the tests it makes anyway.
+// NULL otherwise.
 extern _Thread_local struct heap *heap_hidden HIDDEN __attribute__((tls_model("initial-exec")));
 
 // The calling thread's heap, watched or not; the heap of nobody if it has none.

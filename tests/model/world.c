@@ -330,6 +330,15 @@ static void judge_span(uint32_t head) {
     }
 }
 
+// pre: it is no loop.
+static uint32_t list_length(const struct class_list *list) {
+    uint32_t length = 0;
+    for (uint32_t at = list->head; at != 0; at = runs[at].next) {
+        length++;
+    }
+    return length;
+}
+
 static void judge_class(unsigned lane, unsigned class) {
     const struct class_list *list = &root.live.lanes[lane].lists[class];
     uint32_t spans = 0;
@@ -342,7 +351,7 @@ static void judge_class(unsigned lane, unsigned class) {
             listed += on_list(lane, class, head);
         }
     }
-    if (list->lock != 0 || list->count != listed || list->spans != spans) {
+    if (list->lock != 0 || list_length(list) != listed || list->spans != spans) {
         explore_broken("at rest, the list's counts are wrong");
     }
     for (uint32_t at = list->head; at != 0; at = runs[at].next) {

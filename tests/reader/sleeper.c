@@ -46,10 +46,10 @@ static void wait_for_end(void) {
     bool fenced = fence != NULL && fence->slot != 0;
     struct lucid_stats stats = {.size = sizeof(stats)};
     REQUIRE(lucid_stats_get(&stats) == 0, "the numbers can be had");
-    printf("ready pid=%d tid=%u stage=%u leaving=%u used=%llu cached=%llu upper=%p lower=%p\n",
+    printf("ready pid=%d tid=%u stage=%u leaving=%u used=%llu cached=%llu aside=%p\n",
            (int)getpid(), heap->tid, atomic_load(&heap->idle), heap->flush_count,
            (unsigned long long)stats.small_blocks, (unsigned long long)stats.cached_blocks,
-           fenced ? fence->upper : NULL, fenced ? fence->lower : NULL);
+           fenced ? fence->block : NULL);
     (void)fflush(stdout);
     while (read(STDIN_FILENO, &byte, 1) > 0) {
     }

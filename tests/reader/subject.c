@@ -272,7 +272,6 @@ static int damage(const char *what) {
         root->fixed.runs[unit].shape = 0;
     } else if (strcmp(what, "list") == 0) {
         root->live.lanes[0].lists[40].head = unit;
-        root->live.lanes[0].lists[40].count = 1;
     } else if (strcmp(what, "top") == 0) {
         root->live.top = root->live.limit + 5;
     } else if (strcmp(what, "nothing") == 0) {

@@ -386,7 +386,7 @@ class Access(ReaderCase):
              r"\1    uint64_t later[8];\n\2"),
             (r"sizeof\(struct run\) == 64 \+ SPAN_WORDS \* 8", "sizeof(struct run) % 64 == 0"),
             (r"^(    uint64_t guard_next;.*)$", r"\1\n    uint64_t later[5];"),
-            (r"^(    struct allowance allowance;)(\n};)$", r"\1\n    uint64_t later[9];\2"),
+            (r"^(    struct bin nobody\[CLASS_COUNT\];)(\n};)$", r"\1\n    uint64_t later[9];\2"),
             (r"^(    struct sizeclass classes\[CLASS_COUNT\];)$", r"\1\n    uint64_t later[3];"))
         self.check_demo(self.start("demo", library=library))
         busy = self.start("busy", 3, 1000, library=library)

@@ -1,6 +1,6 @@
 // lucid_trim beside threads that hold free blocks in their bins.
 //   asked   each of them gives all of them back at its next free
-//   idle    one that makes no call keeps its blocks, and nothing breaks
+//   idle    one that makes no call keeps its blocks (there is no helper), and nothing breaks
 //   orphan  what a thread left that ended without its exit hook goes at once
 //   busy    threads work on while they are asked again and again
 #include "testing.h"

@@ -181,9 +181,135 @@ static void each_instruction(void **state) {
     invariants_check(false);
 }
 
+// ---- a thread is stopped in the middle of a malloc ----------------------------------------------
+
+#define OTHER 2000u     // bytes of what makes a thread worth a visit
+#define BEFORE 3u       // instructions before the one that moves the top
+#define BEHIND 6u       // and behind it: the end of malloc, or the way to the slow path
+#define APART 4u        // instructions between two steps of the helper
+#define STOPPED_FOR 30u // times 5 ms: time for all steps of the helper
+
+static unsigned steps; // until the top moves
+static void *const *volatile *watched;
+static void *const *top_before;
+
+static void count_until_it_moves(void) {
+    steps++;
+    if (*watched != top_before) {
+        singlestep_end();
+    }
+}
+
+static void wait_until(enum idle_stage stage) {
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 5000000};
+    bool taken = false;
+    for (unsigned i = 0; i < STOPPED_FOR && atomic_load(&heap_self->idle) < stage; i++) {
+        (void)idle_look(0, &taken);
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static unsigned steps_done;
+static unsigned fenced_at;
+static unsigned taken_at;
+
+static void stop_twice(void) {
+    steps_done++;
+    if (steps_done == fenced_at) {
+        wait_until(IDLE_FENCED);
+    }
+    if (steps_done == taken_at) {
+        wait_until(IDLE_TAKEN);
+    }
+}
+
+static bool is_in_a_bin(const void *block) {
+    bool found = false;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        for (unsigned i = 1; i <= bin_count(heap_self, class); i++) {
+            found |= heap_self->slots[class][i] == block;
+        }
+    }
+    return found;
+}
+
+// As many blocks as that in the bin, and enough in another for the helper to come. Returns the topmost.
+static void *prepare_bin(size_t size, unsigned count) {
+    static void *others[BLOCKS];
+    void *blocks[2] = {NULL};
+    unsigned class = sizeclass_of(size);
+    lucid_free(lucid_malloc(size)); // there is a bin
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        others[i] = lucid_malloc(OTHER);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        blocks[i] = lucid_malloc(size);
+    }
+    while (bin_count(heap_self, class) > 0) {
+        (void)lucid_malloc(size);
+    }
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        lucid_free(others[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        lucid_free(blocks[i]);
+    }
+    assert_int_equal(bin_count(heap_self, class), count);
+    return heap_self->slots[class][count];
+}
+
+static void find_the_move(size_t size, unsigned count) {
+    (void)prepare_bin(size, count);
+    watched = (void *const *volatile *)&heap_self->bins[sizeclass_of(size)].top;
+    top_before = *watched;
+    steps = 0;
+    singlestep_begin(count_until_it_moves);
+    lucid_free(lucid_malloc(size));
+    singlestep_end();
+}
+
+// The block that malloc gets is nobody else's: neither free nor in a bin. Nor is the topmost one lost.
+static void malloc_stopped_at(size_t size, unsigned count, unsigned fenced, unsigned taken) {
+    const void *topmost = prepare_bin(size, count);
+    steps_done = 0;
+    fenced_at = fenced;
+    taken_at = taken;
+    singlestep_begin(stop_twice);
+    void *block = lucid_malloc(size);
+    singlestep_end();
+    assert_non_null(block);
+    assert_false(is_free(block));
+    assert_false(is_in_a_bin(block));
+    assert_true(topmost == NULL || topmost == block || is_free(topmost) || is_in_a_bin(topmost));
+    lucid_free(block);
+    invariants_check(false);
+}
+
+static void each_instruction_of_malloc(void **state) {
+    const size_t of_each_path[] = {64, 1100}; // the class of the latter takes some arithmetic
+    (void)state;
+    if (children < 100 || UNDER_TSAN) {
+        skip(); // no single steps here
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        size_t size = of_each_path[i / 2];
+        unsigned count = i % 2;
+        find_the_move(size, count);
+        for (unsigned at = steps - BEFORE; at <= steps + BEHIND; at++) {
+            malloc_stopped_at(size, count, at, at);
+        }
+        for (unsigned at = steps - BEFORE; at <= steps + 1; at++) {
+            malloc_stopped_at(size, count, at, at + 1);
+            malloc_stopped_at(size, count, at, at + 2);
+            malloc_stopped_at(size, count, at, at + APART);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_instruction),
+        cmocka_unit_test(each_instruction_of_malloc),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }
