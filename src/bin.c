@@ -69,11 +69,23 @@ static bool bin_resize(struct heap *heap, unsigned class, unsigned wanted) {
     return true;
 }
 
+static void note_room(struct heap *heap, size_t bytes, bool worth_a_visit) {
+    heap->room += (uint32_t)bytes;
+    if (worth_a_visit) {
+        purge_note_growth(bytes);
+    }
+}
+
 static bool bin_begin(struct heap *heap, unsigned class) {
     unsigned limit = capacity_limit(class);
     unsigned first = sizeclass_size(class) <= 256 ? BIN_SLOTS_MIN : BIN_SLOTS_MIN / 2;
     heap->last_event[class] = heap->events++ - BIN_BUSY_EVENTS - 1;
-    return bin_resize(heap, class, first < limit ? first : limit);
+    if (!bin_resize(heap, class, first < limit ? first : limit)) {
+        return false;
+    }
+    // The first bins of one thread are little, those of many are not.
+    note_room(heap, heap->capacity[class] * sizeclass_size(class), !os_single_threaded());
+    return true;
 }
 
 // A bin that ran empty or full is worth enlarging only if it did so a moment ago too. The clock
@@ -93,7 +105,7 @@ static bool bin_grow(struct heap *heap, unsigned class) {
     if (wanted <= old || !bin_resize(heap, class, wanted)) {
         return false;
     }
-    purge_note_growth((wanted - old) * sizeclass_size(class));
+    note_room(heap, (wanted - old) * sizeclass_size(class), true);
     return true;
 }
 
@@ -275,6 +287,7 @@ void bin_empty_all(struct heap *heap, const char *function) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         span_let_go(&heap->held[class]);
     }
+    heap->unnoted = heap->room;
     idle_leave(heap);
 }
 

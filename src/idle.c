@@ -74,6 +74,7 @@ static void settle(struct heap *heap) {
         }
         heap->bins[class].end = slots + 1 + heap->capacity[class];
     }
+    heap->unnoted = stage == IDLE_TAKEN ? heap->room : heap->unnoted;
     atomic_store_explicit(&heap->idle, IDLE_NO, memory_order_release);
 }
 

@@ -42,6 +42,7 @@ void purge_after_free(void) {
 }
 
 void purge_after_flush(struct heap *heap, size_t bytes) {
+    purge_note_again(heap, bytes);
     heap->given += bytes;
     if (unlikely(heap->given > TRIM_AFTER_BYTES + (helper_keep_units() << UNIT_SHIFT))) {
         heap->given = 0;

@@ -25,10 +25,19 @@ void purge_asked(void);
 // helper takes it.
 void purge_sleepers(void);
 
-// A bin has grown by so many bytes: what is in it when its thread falls asleep is worth a visit of
+// Bins have grown by so many bytes: what is in them when their thread falls asleep is worth a visit of
 // the helper (idle.h). Calls nobody.
 static inline void purge_note_growth(size_t bytes) {
     (void)atomic_fetch_add_explicit(&root.live.giving.growth, bytes, memory_order_relaxed);
+}
+
+// So many bytes went through a bin. As much as the bins were emptied of, they may hold again by now.
+static inline void purge_note_again(struct heap *heap, size_t bytes) {
+    uint32_t again = (uint32_t)min_size(bytes, heap->unnoted);
+    if (unlikely(again != 0)) {
+        heap->unnoted -= again;
+        purge_note_growth(again);
+    }
 }
 
 // The rest of purge_after_growth, when bins have grown by that much since it last asked.
@@ -45,6 +54,7 @@ static inline void purge_after_growth(void) {
 
 // Blocks were taken from spans again.
 static inline void purge_note_refill(struct heap *heap, size_t bytes) {
+    purge_note_again(heap, bytes);
     heap->given -= min_size(heap->given, bytes);
 }
 
