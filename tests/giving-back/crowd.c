@@ -2,7 +2,8 @@
 // small to be worth much, all together are not. Prints MiB resident before, and after each sleep.
 //
 // usage: crowd THREADS KIB_EACH LARGEST ROUNDS PAUSE_MS [new]
-// new: in each round threads of its own sleep, those of the round before have ended.
+// new: each round has threads of its own. They end at once, and nobody is there for a while; but those of
+// the last round sleep.
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -91,12 +92,14 @@ static void start(pthread_t *threads, uint64_t *seeds, unsigned count) {
     }
 }
 
-static void sleep_and_tell(unsigned milliseconds) {
+static void let_them_work(void) {
+    (void)pthread_barrier_wait(&together);
+    (void)pthread_barrier_wait(&together);
+}
+
+static void nap(unsigned milliseconds) {
     struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
-    (void)pthread_barrier_wait(&together);
-    (void)pthread_barrier_wait(&together);
     (void)nanosleep(&time, NULL);
-    printf("after %.2f ", resident());
 }
 
 static void end(const pthread_t *threads, unsigned count) {
@@ -117,15 +120,21 @@ int main(int argc, char **argv) {
     bytes_each = (size_t)atol(argv[2]) << 10;
     largest = (size_t)atol(argv[3]);
     unsigned generations = argc > 6 ? (unsigned)atoi(argv[4]) : 1;
+    unsigned pause_ms = (unsigned)atoi(argv[5]);
     rounds = argc > 6 ? 1 : (unsigned)atoi(argv[4]);
     (void)pthread_barrier_init(&together, NULL, count + 1);
     printf("before %.2f ", resident());
-    for (unsigned i = 0; i < generations; i++) {
+    for (unsigned i = 1; i <= generations; i++) {
         start(threads, seeds, count);
         for (unsigned round = 0; round < rounds; round++) {
-            sleep_and_tell((unsigned)atoi(argv[5]));
+            let_them_work();
+            if (i == generations) {
+                nap(pause_ms);
+                printf("after %.2f ", resident());
+            }
         }
         end(threads, count);
+        nap(i < generations ? pause_ms : 0);
     }
     printf("MiB\n");
     return 0;

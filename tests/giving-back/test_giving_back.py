@@ -87,7 +87,7 @@ class GivingBack(Case):
             self.keeps_the_promise(("random", mib, 0, 64))
 
     def crowd(self, *words):
-        """MiB resident beyond the start, after each sleep; at last after longer ones."""
+        """MiB resident beyond the start, after each sleep."""
         for pause in (PAUSE_MS, 2 * PAUSE_MS, 5 * PAUSE_MS):
             said = self.succeed(CROWD, *words[:4], pause, *words[4:], env={"LD_PRELOAD": LIBRARY})
             before, *after = (float(value) for value in re.findall(r" ([\d.]+)", said))
@@ -95,12 +95,12 @@ class GivingBack(Case):
                 return
         self.fail(f"{words}: {said}")
 
-    def test_crowds_that_sleep_again_and_again(self):
+    def test_crowds_that_sleep(self):
         """16 threads left 5 to 7 MiB and 64 left 15 to 25 when what many small bins hold together was
-        worth nobody's visit, or only the first time."""
+        worth nobody's visit, or only the first time; so did those that found others' bins."""
         self.crowd(16, 1000, 1024, 2)
         self.crowd(64, 300, 1024, 2)
-        self.crowd(64, 300, 1024, 2, "new")
+        self.crowd(100, 120, 1024, 3, "new")
 
     def test_malloc_trim_reaches_threads_that_sleep(self):
         """By age nothing would go for a thousand seconds, and so long a helper rests that is not
