@@ -99,7 +99,7 @@ class GivingBack(Case):
         """16 threads left 5 to 7 MiB and 64 left 15 to 25 when what many small bins hold together was
         worth nobody's visit, or only the first time; so did those that found others' bins."""
         self.crowd(16, 1000, 1024, 2)
-        self.crowd(64, 300, 1024, 2)
+        self.crowd(40, 150, 1024, 3)
         self.crowd(100, 120, 1024, 3, "new")
 
     def test_malloc_trim_reaches_threads_that_sleep(self):
