@@ -184,7 +184,7 @@ void *alloc_mapping(size_t size) {
     return block;
 }
 
-EXPORT void *lucid_malloc(size_t size) {
+EXPORT ON_A_LINE void *lucid_malloc(size_t size) {
     return alloc_fast(size);
 }
 STANDARD_NAME(void *, malloc, (size_t), lucid_malloc)

@@ -113,7 +113,7 @@ OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignmen
 
 // ---- new ------------------------------------------------------------------------------------------
 
-static void *own_new(size_t size) {
+static ON_A_LINE void *own_new(size_t size) {
     return new_plain(size);
 }
 
@@ -167,7 +167,7 @@ void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const st
 
 // ---- delete ---------------------------------------------------------------------------------------
 
-static void own_delete(void *pointer) {
+static ON_A_LINE void own_delete(void *pointer) {
     free_fast(pointer, "operator delete");
 }
 
@@ -180,7 +180,7 @@ static void own_delete_array(void *pointer) {
 }
 
 // A size given to delete must be the one given to new, so its class must be the block's.
-void _ZdlPvm(void *pointer, size_t size) {
+ON_A_LINE void _ZdlPvm(void *pointer, size_t size) {
     if (unlikely(_ZdlPv != own_delete)) {
         _ZdlPv(pointer);
         return;

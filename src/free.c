@@ -65,7 +65,7 @@ NOINLINE void free_slow(void *pointer, const char *function) {
     }
 }
 
-EXPORT void lucid_free(void *pointer) {
+EXPORT ON_A_LINE void lucid_free(void *pointer) {
     free_fast(pointer, "free");
 }
 STANDARD_NAME(void, free, (void *), lucid_free)
