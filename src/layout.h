@@ -173,8 +173,10 @@ struct heap {
     uint32_t young_until; // value of `events` up to which the thread counts as young (bin.c)
     struct fence *fences; // one per class; NULL: the heap was never fenced
     struct bin *shut;     // what the thread has for bins while its calls are watched (heap.c)
-    uint32_t room;        // bytes of blocks that all bins have room for
-    uint32_t unnoted;     // of these, how many bins may hold again and no helper knows of (purge.h)
+    // Bytes of blocks that all bins have room for; of these, how many they may hold again and no
+    // helper knows of (purge.h): unnoted <= room.
+    uint32_t room;
+    uint32_t unnoted;
 };
 
 #define REGION_NAME_ROOM 32u

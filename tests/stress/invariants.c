@@ -46,6 +46,7 @@ static void note_heaps(struct notes *notes) {
     uint32_t living = 0;
     for (struct heap *heap = root.live.heaps; heap != NULL; heap = heap->next) {
         heaps++;
+        REQUIRE(heap->unnoted <= heap->room, "%u of %u bytes", heap->unnoted, heap->room);
         living += heap->state == HEAP_LIVE;
         for (unsigned class = 1; class < CLASS_COUNT; class ++) {
             void *const *slots = heap->slots[class];
@@ -74,6 +75,14 @@ static void note_heaps(struct notes *notes) {
         REQUIRE(++idle <= heaps, "the free list is a loop");
     }
     REQUIRE(idle + living == heaps, "%u + %u of %u heaps", idle, living, heaps);
+}
+
+static void check_bins_of_nobody(void) {
+    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
+        const struct bin *bin = &root.live.nobody[class];
+        REQUIRE(bin->top == bin_of_nobody().top && bin->end == NULL,
+                "class %u: the bin of nobody is not empty and full", class);
+    }
 }
 
 static void note_list(struct notes *notes, unsigned lane, unsigned class) {
@@ -382,6 +391,7 @@ void invariants_check(bool forked) {
                 notes->cached,
             "no memory");
     note_heaps(notes);
+    check_bins_of_nobody();
     note_lanes(notes);
     note_regions(notes);
     note_pool(notes);

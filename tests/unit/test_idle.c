@@ -298,9 +298,8 @@ static void each_instruction_of_malloc(void **state) {
         for (unsigned at = steps - BEFORE; at <= steps + BEHIND; at++) {
             malloc_stopped_at(size, count, at, at);
         }
-        for (unsigned at = steps - BEFORE; at <= steps + 1; at++) {
+        for (unsigned at = steps - 2; count > 0 && at <= steps; at++) {
             malloc_stopped_at(size, count, at, at + 1);
-            malloc_stopped_at(size, count, at, at + 2);
             malloc_stopped_at(size, count, at, at + APART);
         }
     }
