@@ -240,6 +240,7 @@ void heap_after_fork(struct heap *forker) {
     }
     atomic_store(&root.live.heap_lock, 0);
     atomic_store(&process, os_process_id());
+    bins_prepare(root.live.nobody); // threads that are gone may have been in their first malloc
     root.live.heaps_free = NULL;
     root.live.threads = 0;
     root.live.heap_count = 0;

@@ -80,7 +80,9 @@ static void note_heaps(struct notes *notes) {
 static void check_bins_of_nobody(void) {
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         const struct bin *bin = &root.live.nobody[class];
-        REQUIRE(bin->top == bin_of_nobody().top && bin->end == NULL,
+        // A child that was forked in the middle of its thread's first malloc is one slot down.
+        REQUIRE(bin->top > root.fixed.empty_slots && bin->top <= bin_of_nobody().top &&
+                    bin->end == NULL,
                 "class %u: the bin of nobody is not empty and full", class);
     }
 }
