@@ -7,6 +7,8 @@
 // wait: says how much is resident once more after a line has come on the standard input.
 // KIND: small (16 to 512 bytes), mixed (to 32 KiB), large (100 KiB to 8 MiB), random (small, freed
 // in random order). What is kept lies in rows of neighbours, but for random.
+#include "programs.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -17,7 +19,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAGE ((size_t)4096)
@@ -37,11 +38,6 @@ static size_t bytes_each;
 static unsigned keep_percent;
 static unsigned rounds = 1;
 static pthread_barrier_t done;
-
-static uint64_t next(uint64_t *seed) {
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
-}
 
 static size_t pick_size(uint64_t *seed) {
     if (strcmp(kind, "mixed") == 0) {
@@ -175,11 +171,6 @@ static uint64_t resident(void) {
         exit(2);
     }
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static void nap(unsigned milliseconds) {
-    struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
-    nanosleep(&time, NULL);
 }
 
 int main(int argc, char **argv) {

@@ -6,6 +6,8 @@
 // freed), wide (the same with blocks of 1 to 32 KiB), child (the child of a fork inherits what is free,
 // and makes few calls)
 // trim: calls malloc_trim before the pause.
+#include "programs.h"
+
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -13,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
@@ -22,23 +23,6 @@
 
 static pthread_barrier_t done;
 static int wide;
-
-static double resident(void) {
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    char line[256];
-    unsigned long kib = 0;
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (sscanf(line, "Rss: %lu", &kib) == 1) {
-            break;
-        }
-    }
-    if (file == NULL || kib == 0) {
-        fputs("byways: cannot read smaps_rollup\n", stderr);
-        exit(2);
-    }
-    (void)fclose(file);
-    return (double)kib / 1024;
-}
 
 static void *filled(size_t size) {
     void *block = malloc(size);
@@ -120,7 +104,7 @@ static void child(void) {
 
 int main(int argc, char **argv) {
     const char *kind = argc > 2 ? argv[1] : "";
-    double before = resident();
+    double before = resident_mib();
     wide = strcmp(kind, "wide") == 0;
     if (strcmp(kind, "shrink") == 0) {
         shrink();
@@ -132,14 +116,13 @@ int main(int argc, char **argv) {
         fputs("usage: byways shrink|bins|wide|child PAUSE_MS [trim]\n", stderr);
         return 2;
     }
-    double at_once = resident();
+    double at_once = resident_mib();
     if (argc > 3 && strcmp(argv[3], "trim") == 0) {
         (void)malloc_trim(0);
     }
     long pause_ms = atol(argv[2]);
-    struct timespec time = {pause_ms / 1000, pause_ms % 1000 * 1000000};
-    (void)nanosleep(&time, NULL);
-    (void)printf("before %.2f at_once %.2f after %.2f\n", before, at_once, resident());
+    nap((unsigned)pause_ms);
+    (void)printf("before %.2f at_once %.2f after %.2f\n", before, at_once, resident_mib());
     (void)fflush(stdout);
     _exit(0);
 }

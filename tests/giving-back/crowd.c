@@ -4,12 +4,13 @@
 // usage: crowd THREADS KIB_EACH LARGEST ROUNDS PAUSE_MS [new]
 // new: each round has threads of its own. They end at once, and nobody is there for a while; but those of
 // the last round sleep.
+#include "programs.h"
+
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define THREADS_MOST 256u
 
@@ -21,25 +22,6 @@ static pthread_barrier_t together;
 static void fail(const char *what) {
     (void)fprintf(stderr, "crowd: %s\n", what);
     exit(2);
-}
-
-static double resident(void) {
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    char line[256];
-    unsigned long kib = 0;
-    while (file != NULL && kib == 0 && fgets(line, sizeof(line), file) != NULL) {
-        (void)sscanf(line, "Rss: %lu", &kib);
-    }
-    if (file == NULL || kib == 0) {
-        fail("cannot read smaps_rollup");
-    }
-    (void)fclose(file);
-    return (double)kib / 1024;
-}
-
-static uint64_t next(uint64_t *seed) {
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
 }
 
 static void allocate(void **blocks, size_t count, uint64_t *seed) {
@@ -97,11 +79,6 @@ static void let_them_work(void) {
     (void)pthread_barrier_wait(&together);
 }
 
-static void nap(unsigned milliseconds) {
-    struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
-    (void)nanosleep(&time, NULL);
-}
-
 static void end(const pthread_t *threads, unsigned count) {
     (void)pthread_barrier_wait(&together);
     for (unsigned i = 0; i < count; i++) {
@@ -123,14 +100,14 @@ int main(int argc, char **argv) {
     unsigned pause_ms = (unsigned)atoi(argv[5]);
     rounds = argc > 6 ? 1 : (unsigned)atoi(argv[4]);
     (void)pthread_barrier_init(&together, NULL, count + 1);
-    printf("before %.2f ", resident());
+    printf("before %.2f ", resident_mib());
     for (unsigned i = 1; i <= generations; i++) {
         start(threads, seeds, count);
         for (unsigned round = 0; round < rounds; round++) {
             let_them_work();
             if (i == generations) {
                 nap(pause_ms);
-                printf("after %.2f ", resident());
+                printf("after %.2f ", resident_mib());
             }
         }
         end(threads, count);

@@ -3,6 +3,8 @@
 // own address and size, and are looked at when it is freed. Ends with 0 if all were right.
 //
 // usage: sleepers THREADS SECONDS SLEEP_MS
+#include "programs.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SHELF 4096
@@ -26,11 +27,6 @@ struct worker {
     uint64_t seed;
     uint64_t rounds;
 };
-
-static uint64_t next(uint64_t *seed) {
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
-}
 
 static uint64_t *take(uint64_t *seed) {
     size_t words = 3 + next(seed) % (next(seed) % 8 == 0 ? 500 : 20);
@@ -56,11 +52,8 @@ static void give(uint64_t *block) {
     free(block);
 }
 
-// Up to so long.
-static void nap(unsigned most_ms, uint64_t *seed) {
-    uint64_t ns = next(seed) % ((uint64_t)most_ms * 1000000 + 1);
-    struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-    nanosleep(&time, NULL);
+static void nap_up_to(unsigned most_ms, uint64_t *seed) {
+    nap_ns(next(seed) % ((uint64_t)most_ms * 1000000 + 1));
 }
 
 static void *work(void *argument) {
@@ -77,7 +70,7 @@ static void *work(void *argument) {
             }
         }
         worker->rounds++;
-        nap(sleep_ms, &worker->seed);
+        nap_up_to(sleep_ms, &worker->seed);
     }
     for (size_t i = 0; i < OWN; i++) {
         give(own[i]);
@@ -108,7 +101,7 @@ int main(int argc, char **argv) {
         void *volatile large = malloc(LARGE);
         memset(large, 1, LARGE);
         free(large);
-        nap(60, &main_seed);
+        nap_up_to(60, &main_seed);
     }
     atomic_store(&over, true);
     uint64_t rounds = 0;

@@ -96,8 +96,8 @@ class GivingBack(Case):
         self.fail(f"{words}: {said}")
 
     def test_crowds_that_sleep(self):
-        """16 threads left 5 to 7 MiB and 64 left 15 to 25 when what many small bins hold together was
-        worth nobody's visit, or only the first time; so did those that found others' bins."""
+        """What many small bins hold together is worth a visit: 16 threads left 6 MiB. So it is when they
+        fill again: 40 left 8. And for threads that find the bins of others: 100 left 18."""
         self.crowd(16, 1000, 1024, 2)
         self.crowd(40, 150, 1024, 3)
         self.crowd(100, 120, 1024, 3, "new")

@@ -110,6 +110,18 @@ static void every_call_is_told(void **state) {
     assert_int_equal(strange, 0);
 }
 
+// malloc moves the top of the bin it finds empty: with bins in common threads would meet there.
+static void has_bins_of_its_own_to_show(void **state) {
+    (void)state;
+    lucid_free(lucid_malloc(1));
+    assert_ptr_not_equal(heap_self, heap_of_nobody());
+    assert_ptr_not_equal(heap_self, heap_hidden);
+    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
+        assert_ptr_equal(heap_self->bins[class].top, bin_of_nobody().top);
+        assert_null(heap_self->bins[class].end);
+    }
+}
+
 static void large_blocks_and_mappings(void **state) {
     (void)state;
     memset(all, 0, sizeof(all));
@@ -155,7 +167,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attaches_four),          cmocka_unit_test(raise_each),
         cmocka_unit_test(every_call_is_told),     cmocka_unit_test(large_blocks_and_mappings),
-        cmocka_unit_test(heaps_that_are_emptied),
+        cmocka_unit_test(heaps_that_are_emptied), cmocka_unit_test(has_bins_of_its_own_to_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

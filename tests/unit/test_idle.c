@@ -212,6 +212,7 @@ static void wait_until(enum idle_stage stage) {
 static unsigned steps_done;
 static unsigned fenced_at;
 static unsigned taken_at;
+static unsigned times_taken; // while malloc was stopped
 
 static void stop_twice(void) {
     steps_done++;
@@ -220,6 +221,7 @@ static void stop_twice(void) {
     }
     if (steps_done == taken_at) {
         wait_until(IDLE_TAKEN);
+        times_taken += atomic_load(&heap_self->idle) == IDLE_TAKEN;
     }
 }
 
@@ -303,6 +305,7 @@ static void each_instruction_of_malloc(void **state) {
             malloc_stopped_at(size, count, at, at + APART);
         }
     }
+    assert_true(times_taken > 0);
 }
 
 int main(void) {
