@@ -1,5 +1,6 @@
 #include "bin.h"
 
+#include "binsize.h"
 #include "event.h"
 #include "idle.h"
 #include "meta.h"
@@ -10,30 +11,6 @@
 
 #include <string.h>
 
-// A burst of tiny blocks should fit into the bin. One of larger blocks holds memory that other classes and
-// threads could use, so that it may be as large only where that is a small part of what the thread uses.
-static size_t bytes_least(size_t size) {
-    if (size <= 256) {
-        return BIN_BYTES_MAX;
-    }
-    if (size <= 1024) {
-        return BIN_BYTES_MAX / 4; // of these there are 48 classes, which may all be in use
-    }
-    return size <= 4096 ? BIN_BYTES_MAX / 2 : BIN_BYTES_MAX / 4;
-}
-
-static size_t bytes_limit(size_t size) {
-    size_t least = bytes_least(size);
-    uint32_t threads = __atomic_load_n(&root.live.threads, __ATOMIC_RELAXED);
-    size_t share = (root_used_units() << UNIT_SHIFT) / BIN_SHARE / (threads > 1 ? threads : 1);
-    return min_size(max_size(share, least), BIN_BYTES_MAX);
-}
-
-static unsigned capacity_limit(unsigned class) {
-    size_t size = sizeclass_size(class);
-    return (unsigned)max_size(min_size(bytes_limit(size) / size, BIN_SLOTS_MAX), 1);
-}
-
 static size_t array_bytes(unsigned capacity) {
     return ((size_t)capacity + 1) * sizeof(void *);
 }
@@ -42,7 +19,13 @@ static size_t array_bytes(unsigned capacity) {
 static void set_array(struct heap *heap, unsigned class, void **slots, unsigned capacity,
                       unsigned count) {
     slots[0] = NULL;
+    // The child of a fork believes the capacity, which therefore is never more than the array has.
+    if (capacity < heap->capacity[class]) {
+        heap->capacity[class] = (uint16_t)capacity;
+    }
+    atomic_signal_fence(memory_order_release);
     heap->slots[class] = slots;
+    atomic_signal_fence(memory_order_release);
     heap->capacity[class] = (uint16_t)capacity;
     // Array before top: an old top is outside a new array, which bin_count_now sees.
     atomic_signal_fence(memory_order_release);
@@ -77,10 +60,8 @@ static void note_room(struct heap *heap, size_t bytes, bool worth_a_visit) {
 }
 
 static bool bin_begin(struct heap *heap, unsigned class) {
-    unsigned limit = capacity_limit(class);
-    unsigned first = sizeclass_size(class) <= 256 ? BIN_SLOTS_MIN : BIN_SLOTS_MIN / 2;
     heap->last_event[class] = heap->events++ - BIN_BUSY_EVENTS - 1;
-    if (!bin_resize(heap, class, first < limit ? first : limit)) {
+    if (!bin_resize(heap, class, binsize_first(class))) {
         return false;
     }
     // The first bins of one thread are little, those of many are not.
@@ -93,18 +74,21 @@ static bool bin_begin(struct heap *heap, unsigned class) {
 static bool is_busy(struct heap *heap, unsigned class) {
     uint32_t now = heap->events++;
     uint32_t pause = now - heap->last_event[class];
+    unsigned streak = heap->streak[class];
+    bool busy = pause <= BIN_BUSY_EVENTS;
     heap->last_event[class] = now;
-    return pause <= BIN_BUSY_EVENTS;
+    heap->streak[class] = (uint8_t)(busy ? min_size(streak + 1, BIN_STREAK) : streak / 2);
+    return busy;
 }
 
 // Doubles a bin. False: it stays as it is.
 static bool bin_grow(struct heap *heap, unsigned class) {
     unsigned old = heap->capacity[class];
-    unsigned limit = capacity_limit(class);
-    unsigned wanted = old * 2 + 1 < limit ? old * 2 + 1 : limit;
+    unsigned wanted = (unsigned)min_size(old * 2 + 1, binsize_most(heap, class));
     if (wanted <= old || !bin_resize(heap, class, wanted)) {
         return false;
     }
+    heap->streak[class] = 0; // to have still more it must prove too small again
     note_room(heap, (wanted - old) * sizeclass_size(class), true);
     return true;
 }
@@ -238,13 +222,47 @@ static void flush_scattered(struct heap *heap, unsigned class, const char *funct
     span_let_go(&heap->held[class]);
 }
 
+// Makes a bin as small as it began, to have its room for others.
+static void bin_shrink(struct heap *heap, unsigned class, const char *function) {
+    unsigned first = binsize_first(class);
+    unsigned count = bin_count(heap, class);
+    if (count > first) {
+        (void)flush_oldest(heap, class, count - first, function);
+    }
+    unsigned old = heap->capacity[class]; // after the flush, which may have called back into malloc
+    if (bin_count(heap, class) <= first && first < old && bin_resize(heap, class, first)) {
+        heap->room -= (uint32_t)((old - first) * sizeclass_size(class));
+        heap->unnoted = (uint32_t)min_size(heap->unnoted, heap->room);
+    }
+}
+
+static void shrink_another(struct heap *heap, const char *function) {
+    heap->searched = heap->events;
+    unsigned class = binsize_stillest(heap);
+    if (class != 0) {
+        bin_shrink(heap, class, function);
+    }
+}
+
+static bool bin_enlarge(struct heap *heap, unsigned class, const char *function) {
+    if (heap->capacity[class] == 0) {
+        return bin_begin(heap, class);
+    }
+    if (!is_busy(heap, class)) {
+        return false;
+    }
+    if (binsize_lacks_room(heap, class)) {
+        shrink_another(heap, function);
+    }
+    return bin_grow(heap, class);
+}
+
 static bool make_room(struct heap *heap, unsigned class, const char *function) {
     if (heap->flushes_only[class] == BIN_FLUSHES_ONLY) {
         flush_scattered(heap, class, function);
         return true;
     }
-    if (heap->capacity[class] == 0 ? bin_begin(heap, class)
-                                   : is_busy(heap, class) && bin_grow(heap, class)) {
+    if (bin_enlarge(heap, class, function)) {
         purge_after_growth();
         return true;
     }
@@ -294,6 +312,7 @@ void bin_empty_all(struct heap *heap, const char *function) {
 // The thread may have been cut off while it made a new array or gave blocks back. What cannot be
 // told is left alone: its blocks stay used, which costs memory but harms nobody.
 void bin_forget_all(struct heap *heap) {
+    heap->room = 0;
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         void **slots = heap->slots[class];
         if (slots == NULL) {
@@ -308,6 +327,8 @@ void bin_forget_all(struct heap *heap) {
         }
         heap->bins[class].top = slots + 1;
         heap->bins[class].end = slots + 1 + heap->capacity[class];
+        heap->room += (uint32_t)(heap->capacity[class] * sizeclass_size(class));
     }
+    heap->unnoted = (uint32_t)min_size(heap->unnoted, heap->room);
     heap->flush_count = 0;
 }

@@ -1,9 +1,8 @@
 // Bins: a thread's small stock of free blocks, one array of pointers per class. malloc pops,
 // free pushes; only when a bin is empty or full does a thread touch what others share.
 //
-// A bin's capacity starts small and doubles each time the bin proves too small, up to
-// BIN_SLOTS_MAX blocks or BIN_BYTES_MAX bytes (larger blocks: less in a small heap), so that rare
-// classes stay cheap in memory and busy ones in time.
+// A bin's capacity starts small and doubles each time the bin proves too small, as far as binsize.h
+// allows, so that rare classes stay cheap in memory and busy ones in time.
 #ifndef LUCID_BIN_H
 #define LUCID_BIN_H
 

@@ -35,7 +35,8 @@
 #define BIN_SLOTS_MIN (LUCID_STRESS ? 3u : 15u)
 #define BIN_SLOTS_MAX (LUCID_STRESS ? 7u : 2047u)
 #define BIN_BYTES_MAX (LUCID_STRESS ? (size_t)2048 : (size_t)64 << 10)
-#define BIN_SHARE 256u // of what a thread uses: a bin of large blocks may have so much
+#define BIN_BURST_SIZE 256u // of blocks no larger, any bin may have BIN_BYTES_MAX
+#define BIN_SHARE 256u      // of what a thread uses: a bin of large blocks may have so much
 // A bin that gave back scattered blocks so many times, and took none, gives back all when it is
 // full again. From then on it has a slot for each BIN_IDLE_UNITS that the program uses, but
 // BIN_SLOTS_IDLE at least.
@@ -46,6 +47,13 @@
 #define EMPTY_SLOTS 256u
 // A bin that ran empty or full twice within so many such events grows.
 #define BIN_BUSY_EVENTS 3u
+// One that did so this many times in a row may have more than its limit, as long as all bins of the
+// thread together have room for no more than its share of this, or of this part of what is in use.
+#define BIN_STREAK (LUCID_STRESS ? 2u : 8u)
+#define BIN_ROOM_MIN (LUCID_STRESS ? (size_t)128 << 10 : (size_t)512 << 10)
+#define BIN_ROOM_SHARE (LUCID_STRESS ? 1024u : 8u)
+// A bin that neither ran empty nor full for so many events can do with less.
+#define BIN_STILL_EVENTS (LUCID_STRESS ? 8u : 256u)
 
 // Groups of threads that look for free blocks in different places first (lane.h). One with as many
 // cores has little to gain from more.

@@ -177,6 +177,8 @@ struct heap {
     // helper knows of (purge.h): unnoted <= room.
     uint32_t room;
     uint32_t unnoted;
+    uint32_t searched;           // value of `events` when a bin was last looked for to become small
+    uint8_t streak[CLASS_COUNT]; // times the bin was too small, a moment ago too, since it grew
 };
 
 #define REGION_NAME_ROOM 32u

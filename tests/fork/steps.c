@@ -163,6 +163,45 @@ static void small_ones(void) {
     trim();
 }
 
+static struct heap *heap_of_mine(void) {
+    struct heap *heap = root.live.heaps;
+    while (heap != NULL && (heap->state != HEAP_LIVE || heap->thread != (uint64_t)pthread_self())) {
+        heap = heap->next;
+    }
+    REQUIRE(heap != NULL, "the thread's heap");
+    return heap;
+}
+
+static void make_burst(size_t size) {
+    void *blocks[SMALLS];
+    for (unsigned i = 0; i < SMALLS; i++) {
+        blocks[i] = lucid_malloc(size);
+    }
+    for (unsigned i = 0; i < SMALLS; i++) {
+        lucid_free(blocks[i]);
+    }
+}
+
+// A bin becomes small for the sake of another, because all others have the room, or so it seems.
+static void for_another_bin(void) {
+    struct heap *heap = heap_of_mine();
+    for (unsigned i = 0; i < 16; i++) {
+        make_burst(2048);
+    }
+    heap->room += 1u << 30;
+    for (unsigned i = 0; i < BIN_STILL_EVENTS; i++) {
+        heap->searched = heap->events;
+        make_burst(3072);
+    }
+    heap->searched = heap->events - BIN_STILL_EVENTS;
+    uint32_t before = heap->room;
+    singlestep_begin(look);
+    make_burst(3072);
+    singlestep_end();
+    REQUIRE(LUCID_STRESS || heap->room < before, "room for %u of %u bytes", heap->room, before);
+    heap->room -= 1u << 30;
+}
+
 // Heaps of the program's own, which end with all that is in them.
 static void of_its_own(void) {
     singlestep_begin(look);
@@ -196,6 +235,7 @@ static void *work(void *unused) {
     at_the_top();
     among_others();
     small_ones();
+    for_another_bin();
     of_its_own();
     outside();
     behind_a_hole();

@@ -48,10 +48,12 @@ static void note_heaps(struct notes *notes) {
         heaps++;
         REQUIRE(heap->unnoted <= heap->room, "%u of %u bytes", heap->unnoted, heap->room);
         living += heap->state == HEAP_LIVE;
+        size_t room = 0;
         for (unsigned class = 1; class < CLASS_COUNT; class ++) {
             void *const *slots = heap->slots[class];
             uint32_t head = heap->held[class];
             unsigned count = bin_count(heap, class);
+            room += heap->capacity[class] * sizeclass_size(class);
             REQUIRE(count <= heap->capacity[class], "class %u: %u blocks in a bin of %u", class,
                     count, heap->capacity[class]);
             REQUIRE(slots == NULL || slots[0] == NULL, "class %u: no stop under the stack", class);
@@ -66,6 +68,7 @@ static void note_heaps(struct notes *notes) {
                 note_cached(notes, heap, class, i);
             }
         }
+        REQUIRE(room == heap->room, "room for %zu bytes, %u noted", room, heap->room);
     }
     REQUIRE(heaps == root.live.heap_count, "%u heaps, %u counted", heaps, root.live.heap_count);
     REQUIRE(living == root.live.threads, "%u of %u", living, root.live.threads);

@@ -1,8 +1,11 @@
-// How large a bin may become: small blocks by the byte, large ones by what the thread uses.
+// How large a bin may become: small blocks by the byte, large ones by what the thread uses, and by how
+// much room there is for those that go on running empty and full.
 #include "bin.h"
 
+#include "binsize.h"
 #include "root.h"
 #include "setups.h"
+#include "singlestep.h"
 #include "testing.h"
 #include "unit.h"
 
@@ -12,12 +15,16 @@
 #define BURST 48u
 #define LONG_BURST 140u
 #define BURSTS 12u
+#define CLASSES 30u
+#define MANY_BURSTS (BIN_STREAK * 12)
 
-// The capacity of the bin of that size, which nobody used before, after more bursts than it needs to
-// become as large as it may.
-static unsigned capacity_after(unsigned length, size_t size) {
+static unsigned capacity_now(size_t size) {
+    return heap_mine()->capacity[sizeclass_of(size)];
+}
+
+static void make_bursts(unsigned bursts, unsigned length, size_t size) {
     static void *blocks[LONG_BURST];
-    for (unsigned burst = 0; burst < BURSTS; burst++) {
+    for (unsigned burst = 0; burst < bursts; burst++) {
         for (unsigned i = 0; i < length; i++) {
             blocks[i] = lucid_malloc(size);
             assert_non_null(blocks[i]);
@@ -26,7 +33,26 @@ static unsigned capacity_after(unsigned length, size_t size) {
             lucid_free(blocks[i]);
         }
     }
-    return heap_mine()->capacity[sizeclass_of(size)];
+}
+
+// The capacity of the bin of that size, which nobody used before, after more bursts than it needs to
+// become as large as it may where other bins have all the room.
+static unsigned capacity_after(unsigned length, size_t size) {
+    lucid_free(lucid_malloc(1)); // the heap begins with the first block
+    struct heap *heap = heap_mine();
+    heap->room += (uint32_t)MUCH;
+    make_bursts(BURSTS, length, size);
+    heap->room -= (uint32_t)MUCH;
+    return capacity_now(size);
+}
+
+static size_t room_of_all_bins(void) {
+    const struct heap *heap = heap_mine();
+    size_t room = 0;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        room += heap->capacity[class] * sizeclass_size(class);
+    }
+    return room;
 }
 
 static unsigned capacity_after_bursts(size_t size) {
@@ -72,12 +98,119 @@ static void fewer_where_threads_share_it(void **state) {
     lucid_free(much);
 }
 
+static size_t most_room(void) {
+    size_t most_used = atomic_load(&root.live.top) << UNIT_SHIFT;
+    return max_size(most_used / BIN_ROOM_SHARE, BIN_ROOM_MIN);
+}
+
+static void more_for_bursts_that_go_on(void **state) {
+    (void)state;
+    size_t before = heap_mine()->room;
+    assert_int_equal(room_of_all_bins(), before);
+    make_bursts(MANY_BURSTS, LONG_BURST, 10240);
+    assert_true(capacity_now(10240) > slots_of(BIN_BYTES_MAX, 10240));
+    assert_int_equal(room_of_all_bins(), heap_mine()->room);
+    assert_true(heap_mine()->room <= max_size(before, most_room()));
+}
+
+// With many classes none goes on for long, by chance or otherwise.
+static void no_more_for_evenly_spread_traffic(void **state) {
+    (void)state;
+    if (LUCID_STRESS) {
+        skip(); // two in a row are a streak there
+    }
+    static void *blocks[BURST * CLASSES];
+    struct heap *heap = heap_mine();
+    size_t room = heap->room;
+    uint32_t random = 1;
+    heap->room = 0;
+    for (unsigned i = 0; i < MANY_BURSTS * BURST * CLASSES; i++) {
+        random = random * 1664525 + 1013904223;
+        void **block = &blocks[(random >> 8) % (BURST * CLASSES)];
+        lucid_free(*block);
+        *block = lucid_malloc(528 + (random >> 20) % CLASSES * BLOCK_ALIGN);
+    }
+    for (unsigned i = 0; i < BURST * CLASSES; i++) {
+        lucid_free(blocks[i]);
+    }
+    heap->room += (uint32_t)room;
+    for (unsigned i = 0; i < CLASSES; i++) {
+        unsigned class = sizeclass_of(528 + i * BLOCK_ALIGN);
+        assert_true(heap->capacity[class] <= binsize_limit(class));
+    }
+}
+
+// pre: an earlier test has left a large bin of 10,240 bytes.
+static void one_that_stands_still_makes_room(void **state) {
+    (void)state;
+    unsigned still = sizeclass_of(10240);
+    size_t before = heap_mine()->room;
+    assert_true(capacity_now(10240) > binsize_limit(still));
+    make_bursts(MANY_BURSTS + BIN_STILL_EVENTS * 4, LONG_BURST, 12288);
+    assert_int_equal(capacity_now(10240), binsize_first(still));
+    assert_true(bin_count(heap_mine(), still) <= binsize_first(still));
+    assert_true(capacity_now(12288) > binsize_limit(sizeclass_of(12288)));
+    assert_int_equal(room_of_all_bins(), heap_mine()->room);
+    assert_true(heap_mine()->room <= max_size(before, most_room()));
+}
+
+static void **array_seen[CLASS_COUNT];
+static unsigned capacity_seen[CLASS_COUNT];
+static bool fell[CLASS_COUNT]; // the capacity did since the bin has this array
+static unsigned arrays_replaced;
+
+static void look_at_capacities(void) {
+    const struct heap *heap = root.live.heaps;
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        if (heap->slots[class] != array_seen[class]) {
+            array_seen[class] = heap->slots[class];
+            fell[class] = false;
+            arrays_replaced++;
+        }
+        fell[class] |= heap->capacity[class] < capacity_seen[class];
+        capacity_seen[class] = heap->capacity[class];
+    }
+}
+
+// Whoever stops between two instructions finds no capacity that is more than the array has: where it
+// falls the array is replaced after that.
+static void a_small_capacity_before_its_array(void **state) {
+    (void)state;
+    struct heap *heap = heap_mine();
+    assert_ptr_equal(heap, root.live.heaps);
+    make_bursts(BURSTS, BURST, 1280);
+    heap->room += (uint32_t)MUCH;
+    for (unsigned i = 0; i < BIN_STILL_EVENTS; i++) {
+        heap->searched = heap->events;
+        make_bursts(1, BURST, 5120);
+    }
+    heap->searched = heap->events - BIN_STILL_EVENTS;
+    size_t before = heap->room;
+    look_at_capacities();
+    arrays_replaced = 0;
+    singlestep_begin(look_at_capacities);
+    make_bursts(1, BURST, 5120);
+    singlestep_end();
+    heap->room -= (uint32_t)MUCH;
+    if (LUCID_STRESS || arrays_replaced == 0) {
+        skip(); // bins become small all the time there; no single steps here
+    }
+    assert_true(heap->room + MUCH < before);
+    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
+        assert_false(fell[class]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_large_blocks_in_a_small_heap),
         cmocka_unit_test(as_many_tiny_ones_as_come_at_once),
         cmocka_unit_test(more_in_a_large_one),
         cmocka_unit_test(fewer_where_threads_share_it),
+        cmocka_unit_test(no_more_for_evenly_spread_traffic),
+        cmocka_unit_test(more_for_bursts_that_go_on),
+        cmocka_unit_test(one_that_stands_still_makes_room),
+        cmocka_unit_test(a_small_capacity_before_its_array),
     };
     return cmocka_run_group_tests(tests, without_helper, NULL);
 }

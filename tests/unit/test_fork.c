@@ -138,6 +138,7 @@ static void torn_bin(void **state) {
     bin_forget_all(&heap);
     assert_int_equal(bin_count(&heap, class), 0);
     assert_ptr_equal(heap.bins[class].end, slots + 8);
+    assert_int_equal(heap.room, 7 * sizeclass_size(class));
 }
 
 int main(void) {
