@@ -64,6 +64,20 @@ int main(int argc, char **argv) {
     return 0;
 }"""
 
+# Keeps blocks of 100 bytes, which take 112 each with a canary, and frees some that took 528.
+HARDENED = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static char *kept[40000], *freed[1000];
+int main(void) {
+    for (int i = 0; i < 40000; i++) memset(kept[i] = malloc(100), 1, 100);
+    for (int i = 0; i < 1000; i++) memset(freed[i] = malloc(520), 1, 520);
+    for (int i = 0; i < 1000; i++) free(freed[i]);
+    puts("ready"); fflush(stdout); getchar();
+    return 0;
+}"""
+
 # Runs a command for which the kernel does not know how to scan the page map.
 OLD_KERNEL = r"""
 #include <errno.h>
@@ -221,6 +235,28 @@ sys.stdin.read()""", env={"PYTHONMALLOC": "malloc"})
             self.skipTest("no filter on system calls can be set here")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return json.loads(done.stdout)
+
+    # ---- what only hardened mode knows -----------------------------------------------------------
+
+    def test_identity_of_hardened_blocks(self):
+        subject = self.program(HARDENED, env={"LUCID_OPTIONS": "harden=1"})
+        stats = self.ask("stats", subject.pid)
+        self.check_identity(stats)
+        parts, classes = stats["resident"], {c["size"]: c for c in stats["classes"]}
+        self.assertAlmostEqual(parts["live"], 40000 * 100, delta=20000)
+        self.assertAlmostEqual(parts["slack"], 40000 * 12, delta=20000)
+        self.assertEqual(stats["blocks"]["small_slack_most"], parts["slack"])
+        self.assertGreater(stats["quarantined"], 400 * 528)  # one block for each 32 in use, at least
+        self.assertEqual(parts["cached"], stats["quarantined"])
+        self.assertAlmostEqual(stats["blocks"]["small"], 40000, delta=100)
+        self.assertEqual(classes[528]["blocks"], 0)
+        self.assertEqual(classes[528]["cached"], classes[528]["cached_blocks"] * 528)
+        text = self.lucid("stats", subject.pid).stdout
+        self.assertRegex(text, "slack inside blocks .* behind hardened small ones")
+        self.assertIn("quarantine of hardened mode, counted with thread caches", text)
+        text = self.lucid("explain", subject.pid).stdout
+        self.assertRegex(" ".join(text.split()), r"- 4\d\d\.\dK \(11%\) .* is rounding and canaries\.")
+        self.finish(subject)
 
     def test_identity_without_small_zeros(self):
         self.check_zeros(self.program(ZEROS))

@@ -122,10 +122,12 @@ static void tell_classes(struct teller *teller) {
              human_size(c, held - class->live));
     }
     if (reasons->ledger.small_blocks > 0) {
-        tell(teller, "At most %s (%.0f%%) of the %s in the %llu small blocks in use is rounding.",
+        tell(teller, "%s%s (%.0f%%) of the %s in the %llu small blocks in use is rounding%s.",
+             reasons->ledger.hardened ? "" : "At most ",
              human_size(a, reasons->ledger.small_slack_most),
              percent(reasons->ledger.small_slack_most, reasons->ledger.small_bytes),
-             human_size(b, reasons->ledger.small_bytes), ull(reasons->ledger.small_blocks));
+             human_size(b, reasons->ledger.small_bytes), ull(reasons->ledger.small_blocks),
+             reasons->ledger.hardened ? " and canaries" : "");
     }
 }
 

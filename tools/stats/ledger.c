@@ -176,12 +176,47 @@ static void add_mappings(struct taking *taking) {
     }
 }
 
+// Blocks in hardened mode's quarantine are neither free nor in a bin, nor are they in use.
+static void take_quarantined(struct ledger *ledger, unsigned number, uint64_t count,
+                             uint64_t size) {
+    struct ledger_class *class = &ledger->classes[number];
+    count = count < class->blocks ? count : class->blocks;
+    uint64_t resident = count * size < class->live ? count * size : class->live;
+    class->blocks -= count;
+    class->cached_blocks += count;
+    class->live -= resident;
+    class->cached += resident;
+    ledger->small_blocks -= count;
+    ledger->small_bytes -= count * size;
+    ledger->quarantined += count * size;
+}
+
+// Hardened mode knows what was asked for of each small block, and fills the rest.
+static void add_hardened(struct taking *taking) {
+    struct ledger *ledger = taking->ledger;
+    struct hardened hardened;
+    uint64_t live = 0;
+    ledger->hardened = places_hardened(taking->snapshot, &hardened);
+    for (unsigned i = 1; ledger->hardened && i < CLASS_COUNT; i++) {
+        take_quarantined(ledger, i, hardened.quarantined[i],
+                         taking->snapshot->reader.fixed.classes[i].size);
+        live += ledger->classes[i].live;
+    }
+    if (ledger->hardened) {
+        uint64_t padding = atomic_load(&hardened.padding);
+        ledger->small_slack_most = padding < live ? padding : live;
+    }
+}
+
 static void add_classes(struct ledger *ledger) {
     for (unsigned i = 1; i < CLASS_COUNT; i++) {
         ledger->part[PART_LIVE] += ledger->classes[i].live;
         ledger->part[PART_CACHED] += ledger->classes[i].cached;
         ledger->part[PART_PARTIAL] += ledger->classes[i].partial;
     }
+    uint64_t slack = ledger->hardened ? ledger->small_slack_most : 0;
+    ledger->part[PART_LIVE] -= slack;
+    ledger->part[PART_SLACK] += slack;
     ledger->part[PART_DIRTY] = ledger->dirty_pool + ledger->dirty_spans + ledger->dirty_top;
 }
 
@@ -278,10 +313,10 @@ static bool take_once(struct ledger *ledger, struct session *session, struct res
     }
     if (whole) {
         add_mappings(&taking);
+        add_hardened(&taking);
         add_classes(ledger);
         add_metadata(&taking, &places);
         add_rest(&taking, &places);
-        ledger->quarantined = places_quarantined(snapshot);
         add_moved(ledger, session);
         finish(ledger, residency);
     }

@@ -51,13 +51,15 @@ struct ledger {
     // The blocks in use, resident or not.
     uint64_t small_blocks;
     uint64_t small_bytes;
-    uint64_t small_slack_most; // no more of them can be slack, by the sizes of the classes
+    uint64_t small_slack_most; // no more of them can be slack, by the sizes of the classes;
+                               // in hardened mode just as much is
+    bool hardened;
     uint64_t large_blocks;
     uint64_t large_asked;
     uint64_t mapping_blocks;
     uint64_t mapping_asked;
     uint64_t untouched;   // bytes of them that are not in memory
-    uint64_t quarantined; // bytes of freed blocks that hardened mode holds back; in PART_LIVE
+    uint64_t quarantined; // bytes of freed blocks that hardened mode holds back; in PART_CACHED
     uint64_t dirty_pool;  // of PART_DIRTY: in the pool
     uint64_t dirty_spans; // whole pages of spans
     uint64_t dirty_top;   // the end of the arena

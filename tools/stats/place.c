@@ -28,7 +28,7 @@ static void add(struct search *search, uint64_t start, uint64_t length, bool met
     search->list[search->count++] = (struct found){{from, to}, metadata};
 }
 
-static bool read_hardened(const struct snapshot *snapshot, struct hardened *hardened) {
+bool places_hardened(const struct snapshot *snapshot, struct hardened *hardened) {
     uint64_t address = (uint64_t)(uintptr_t)snapshot->reader.live.hardened;
     return address != 0 && view_read(&snapshot->target->view, address, hardened, sizeof(*hardened));
 }
@@ -47,7 +47,7 @@ static void add_tables(struct search *search, const struct snapshot *snapshot) {
     add(search, reader->live.meta_next, reader->fixed.meta_end - reader->live.meta_next, true);
     add(search, (uint64_t)(uintptr_t)table->entries,
         (uint64_t)table->capacity * layout->size_mapping, true);
-    if (read_hardened(snapshot, &hardened)) {
+    if (places_hardened(snapshot, &hardened)) {
         add(search, (uint64_t)(uintptr_t)hardened.live,
             hardened.opened * (reader_unit_size(reader) / BLOCK_ALIGN / 8), true);
     }
@@ -122,16 +122,4 @@ enum ledger_part places_part(const struct snapshot *snapshot, const struct regio
         return PART_STACKS;
     }
     return PART_OTHER;
-}
-
-uint64_t places_quarantined(const struct snapshot *snapshot) {
-    struct hardened hardened;
-    uint64_t bytes = 0;
-    if (!read_hardened(snapshot, &hardened)) {
-        return 0;
-    }
-    for (unsigned class = 1; class < CLASS_COUNT; class ++) {
-        bytes += (uint64_t)hardened.quarantined[class] * snapshot->reader.fixed.classes[class].size;
-    }
-    return bytes;
 }

@@ -17,7 +17,7 @@ void places_free(struct places *places);
 // What a region that is not lucid's counts as.
 enum ledger_part places_part(const struct snapshot *snapshot, const struct region *region);
 
-// Bytes of blocks in hardened mode's quarantine.
-uint64_t places_quarantined(const struct snapshot *snapshot);
+// What hardened mode knows of its blocks. False: it is off, or cannot be read.
+bool places_hardened(const struct snapshot *snapshot, struct hardened *hardened);
 
 #endif

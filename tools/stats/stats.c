@@ -30,7 +30,9 @@ static void part_note(char *note, size_t length, const struct ledger *ledger,
         break;
     case PART_SLACK:
         snprintf(note, length,
-                 "large blocks and mappings; unknown for small ones: at most %s of live",
+                 ledger->hardened
+                     ? "large blocks, mappings, and %s behind hardened small ones"
+                     : "large blocks and mappings; unknown for small ones: at most %s of live",
                  human_size(a, ledger->small_slack_most));
         break;
     case PART_PARTIAL:
@@ -100,7 +102,7 @@ static void print_beside(const struct ledger *ledger) {
                    human_size(size, ledger->moved + ledger->grown));
     }
     if (ledger->quarantined > 0) {
-        out_format(out, "  in the quarantine of hardened mode, counted as live: %s\n",
+        out_format(out, "  in the quarantine of hardened mode, counted with thread caches: %s\n",
                    human_size(size, ledger->quarantined));
     }
 }
