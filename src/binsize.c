@@ -41,7 +41,8 @@ unsigned binsize_first(unsigned class) {
 
 // What all bins of the thread may have room for together before none may exceed its limit any more.
 static size_t room_for_all(void) {
-    return share_of(max_size(used() / BIN_ROOM_SHARE, BIN_ROOM_MIN));
+    size_t room = max_size(used() / BIN_ROOM_SHARE, BIN_ROOM_MIN);
+    return share_of(min_size(room, BIN_ROOM_MAX));
 }
 
 static bool may_exceed_limit(const struct heap *heap, unsigned class) {

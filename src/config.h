@@ -48,9 +48,10 @@
 // A bin that ran empty or full twice within so many such events grows.
 #define BIN_BUSY_EVENTS 3u
 // One that did so this many times in a row may have more than its limit, as long as all bins of the
-// thread together have room for no more than its share of this, or of this part of what is in use.
+// thread together have room for no more than its share of this part of what is in use.
 #define BIN_STREAK (LUCID_STRESS ? 2u : 8u)
 #define BIN_ROOM_MIN (LUCID_STRESS ? (size_t)128 << 10 : (size_t)512 << 10)
+#define BIN_ROOM_MAX ((size_t)16 << 20)
 #define BIN_ROOM_SHARE (LUCID_STRESS ? 1024u : 8u)
 // A bin that neither ran empty nor full for so many events can do with less.
 #define BIN_STILL_EVENTS (LUCID_STRESS ? 8u : 256u)

@@ -174,7 +174,7 @@ struct heap {
     struct fence *fences; // one per class; NULL: the heap was never fenced
     struct bin *shut;     // what the thread has for bins while its calls are watched (heap.c)
     // Bytes of blocks that all bins have room for; of these, how many they may hold again and no
-    // helper knows of (purge.h): unnoted <= room.
+    // helper knows of (purge.h): room == sum of capacity[c] * size of c; unnoted <= room.
     uint32_t room;
     uint32_t unnoted;
     uint32_t searched;           // value of `events` when a bin was last looked for to become small

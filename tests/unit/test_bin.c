@@ -140,6 +140,31 @@ static void no_more_for_evenly_spread_traffic(void **state) {
     }
 }
 
+// An eighth of a large heap would be a lot.
+static void never_more_than_that(void **state) {
+    (void)state;
+    if (LUCID_STRESS) {
+        skip(); // no bin has so many slots there
+    }
+    static void *much[8];
+    unsigned class = sizeclass_of(SMALL_MAX);
+    struct heap *heap = heap_mine();
+    for (unsigned i = 0; i < 8; i++) {
+        much[i] = lucid_malloc(BIN_ROOM_MAX * BIN_ROOM_SHARE / 5);
+        assert_non_null(much[i]);
+    }
+    assert_int_equal(capacity_after_bursts(SMALL_MAX), slots_of(BIN_BYTES_MAX, SMALL_MAX));
+    uint32_t room = heap->room;
+    heap->room = 0;
+    heap->streak[class] = BIN_STREAK;
+    assert_int_equal(binsize_most(heap, class), heap->capacity[class] + BIN_ROOM_MAX / SMALL_MAX);
+    heap->streak[class] = 0;
+    heap->room = room;
+    for (unsigned i = 0; i < 8; i++) {
+        lucid_free(much[i]);
+    }
+}
+
 // pre: an earlier test has left a large bin of 10,240 bytes.
 static void one_that_stands_still_makes_room(void **state) {
     (void)state;
@@ -209,6 +234,7 @@ int main(void) {
         cmocka_unit_test(fewer_where_threads_share_it),
         cmocka_unit_test(no_more_for_evenly_spread_traffic),
         cmocka_unit_test(more_for_bursts_that_go_on),
+        cmocka_unit_test(never_more_than_that),
         cmocka_unit_test(one_that_stands_still_makes_room),
         cmocka_unit_test(a_small_capacity_before_its_array),
     };
