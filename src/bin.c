@@ -33,7 +33,7 @@ static void set_array(struct heap *heap, unsigned class, void **slots, unsigned 
     heap->bins[class].end = slots + 1 + capacity;
 }
 
-// Replaces a bin's array by one of another capacity. False: it stays as it is.
+// Replaces a bin's array by one of another capacity. pre: its blocks fit. False: it stays as it is.
 static bool bin_resize(struct heap *heap, unsigned class, unsigned wanted) {
     unsigned old = heap->capacity[class];
     void **slots = meta_take(array_bytes(wanted));

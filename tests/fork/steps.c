@@ -163,15 +163,6 @@ static void small_ones(void) {
     trim();
 }
 
-static struct heap *heap_of_mine(void) {
-    struct heap *heap = root.live.heaps;
-    while (heap != NULL && (heap->state != HEAP_LIVE || heap->thread != (uint64_t)pthread_self())) {
-        heap = heap->next;
-    }
-    REQUIRE(heap != NULL, "the thread's heap");
-    return heap;
-}
-
 // Looks where a free finds its bin full, for as long as the room of all bins stays what it is.
 static void make_burst(const struct heap *heap, size_t size, bool looks) {
     const struct bin *bin = &heap->bins[sizeclass_of(size)];
@@ -191,7 +182,7 @@ static void make_burst(const struct heap *heap, size_t size, bool looks) {
 
 // A bin becomes small for the sake of another, because all others have the room, or so it seems.
 static void for_another_bin(void) {
-    struct heap *heap = heap_of_mine();
+    struct heap *heap = heap_mine();
     for (unsigned i = 0; i < 16; i++) {
         make_burst(heap, 2048, false);
     }

@@ -135,10 +135,12 @@ static void torn_bin(void **state) {
     assert_int_equal(bin_count_now(&heap, class), 0);
     heap.bins[class].top = slots + 4;
     assert_int_equal(bin_count_now(&heap, class), 3);
+    heap.unnoted = UINT32_MAX; // it was cut off while its bins became smaller
     bin_forget_all(&heap);
     assert_int_equal(bin_count(&heap, class), 0);
     assert_ptr_equal(heap.bins[class].end, slots + 8);
     assert_int_equal(heap.room, 7 * sizeclass_size(class));
+    assert_int_equal(heap.unnoted, heap.room);
 }
 
 int main(void) {

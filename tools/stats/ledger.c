@@ -180,8 +180,8 @@ static void add_mappings(struct taking *taking) {
 static void take_quarantined(struct ledger *ledger, unsigned number, uint64_t count,
                              uint64_t size) {
     struct ledger_class *class = &ledger->classes[number];
-    count = count < class->blocks ? count : class->blocks;
-    uint64_t resident = count * size < class->live ? count * size : class->live;
+    count = min_size(count, class->blocks);
+    uint64_t resident = min_size(count * size, class->live);
     class->blocks -= count;
     class->cached_blocks += count;
     class->live -= resident;
@@ -197,15 +197,15 @@ static void add_hardened(struct taking *taking) {
     struct hardened hardened;
     uint64_t live = 0;
     ledger->hardened = places_hardened(taking->snapshot, &hardened);
-    for (unsigned i = 1; ledger->hardened && i < CLASS_COUNT; i++) {
+    if (!ledger->hardened) {
+        return;
+    }
+    for (unsigned i = 1; i < CLASS_COUNT; i++) {
         take_quarantined(ledger, i, hardened.quarantined[i],
                          taking->snapshot->reader.fixed.classes[i].size);
         live += ledger->classes[i].live;
     }
-    if (ledger->hardened) {
-        uint64_t padding = atomic_load(&hardened.padding);
-        ledger->small_slack_most = padding < live ? padding : live;
-    }
+    ledger->small_slack_most = min_size(atomic_load(&hardened.padding), live);
 }
 
 static void add_classes(struct ledger *ledger) {
