@@ -76,7 +76,7 @@
 
 // Huge pages make first touches several times cheaper, and cost memory where only a part of one
 // is used. The arena asks for them once it is so large that this part does not matter, and for
-// large blocks, which are mostly filled.
+// large blocks, which are mostly filled; not where the program leaves its memory untouched (filled.h).
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 #define HUGE_ARENA_MIN ((size_t)32 << 20)
 #define HUGE_BLOCK_MIN ((size_t)4 << 20)

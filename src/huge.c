@@ -1,6 +1,7 @@
 #include "huge.h"
 
 #include "allowance.h"
+#include "filled.h"
 #include "options.h"
 #include "os/os.h"
 #include "root.h"
@@ -24,7 +25,7 @@ static uintptr_t huge_end(void) {
     return __atomic_load_n(&root.live.huge_end, __ATOMIC_RELAXED);
 }
 
-// From here up to huge_end() they are asked for.
+// From here up to huge_end() they are asked for, or were declined.
 static uintptr_t huge_start(void) {
     size_t skipped = wish() == THP_ALWAYS ? UNIT_SIZE : HUGE_ARENA_MIN;
     return align_up(root.fixed.base + skipped, HUGE_PAGE_SIZE);
@@ -40,17 +41,47 @@ static void ask(uintptr_t start, uintptr_t end) {
     }
 }
 
+// Explicitly, as the system may give them to all memory.
+static void decline_witnesses(uintptr_t start, uintptr_t end) {
+    for (uintptr_t page = start; page < end; page += HUGE_PAGE_SIZE) {
+        if (filled_is_witness(page)) {
+            os_advise_small((void *)page, HUGE_PAGE_SIZE);
+        }
+    }
+}
+
+// [start, end), above huge_start(), is new.
+static void ask_if_filled(uintptr_t start, uintptr_t end) {
+    enum filled filled = filled_lately();
+    if (filled == FILLED_NOT) {
+        os_advise_small((void *)start, end - start);
+        return;
+    }
+    ask(start, end);
+    if (filled == FILLED_SO_FAR) {
+        decline_witnesses(start, end);
+    }
+}
+
 void huge_arena(uintptr_t start, bool apart) {
     if (allowance_is_limited() || wish() == THP_NEVER) {
         os_advise_small((void *)start, limit_address() - start);
         return;
     }
-    uintptr_t from = apart ? align_up(start, HUGE_PAGE_SIZE) : huge_end();
+    uintptr_t from = apart || huge_end() == 0 ? align_up(start, HUGE_PAGE_SIZE) : huge_end();
     uintptr_t to = align_down(limit_address(), HUGE_PAGE_SIZE);
-    from = from > huge_start() ? from : huge_start();
-    if (from < to) {
-        __atomic_store_n(&root.live.huge_end, to, __ATOMIC_RELAXED);
-        ask(from, to);
+    uintptr_t middle = from > huge_start() ? from : huge_start();
+    if (from >= to) {
+        return;
+    }
+    __atomic_store_n(&root.live.huge_end, to, __ATOMIC_RELAXED);
+    if (wish() == THP_ALWAYS) {
+        ask(middle, to);
+        return;
+    }
+    decline_witnesses(from, middle < to ? middle : to);
+    if (middle < to) {
+        ask_if_filled(middle, to);
     }
 }
 
@@ -66,9 +97,11 @@ bool huge_covers_part(uintptr_t start, uintptr_t end) {
 void huge_block(uintptr_t start, size_t size) {
     size_t least = wish() == THP_ALWAYS ? HUGE_PAGE_SIZE : HUGE_BLOCK_MIN;
     uintptr_t end = align_down(start + size, HUGE_PAGE_SIZE);
-    if (size < least || allowance_is_limited() || wish() == THP_NEVER ||
-        (huge_covers(align_up(start, HUGE_PAGE_SIZE)) && end <= huge_end() &&
-         giving()->small_holes == 0)) {
+    if (size < least || allowance_is_limited() || wish() == THP_NEVER) {
+        return;
+    }
+    if (wish() == THP_AUTO && !filled_blocks(unit_of(start))) {
+        os_advise_small((void *)start, align_down(size, UNIT_SIZE));
         return;
     }
     if (start < huge_start()) {

@@ -431,8 +431,9 @@ struct giving {
     uintptr_t small_front;  // up to here huge pages were declined in the arena's first part
     uint32_t small_tables;  // 1: they were declined in the tables
     _Atomic uint32_t empty; // 1: what all threads have in their bins is wanted at once
-    uint32_t moved;         // 1: the program has entered other namespaces, where it may have rights
-    uint32_t reserved;
+    uint16_t moved;         // 1: the program has entered other namespaces, where it may have rights
+    uint16_t unfilled;      // blocks of HUGE_BLOCK_MIN in a row that were not filled (filled.h)
+    uint32_t fresh_block;   // head of the last of these that was made of clean memory
 };
 
 // A wish from outside (answer.h; `lucid ctl` is who asks). The asker writes everything up to
@@ -486,9 +487,9 @@ struct root_live {
     uint64_t limit;         // units from base to the end of the arena: reach in units
     uint64_t committed;     // units whose records are accessible
     uintptr_t break_end;    // the break as we last left it; 0: the break is not usable
-    uintptr_t huge_end;     // huge pages are asked for from HUGE_ARENA_MIN up to here
-    uint32_t break_moves;   // times somebody else's move of the break was stepped over
-    uint32_t continued;     // times the arena went on in a mapping because the break did not move
+    uintptr_t huge_end;   // up to here, by whole ones, it is settled where huge pages are asked for
+    uint32_t break_moves; // times somebody else's move of the break was stepped over
+    uint32_t continued;   // times the arena went on in a mapping because the break did not move
 
     // Read by the slow paths, and written hardly ever.
     _Atomic uint32_t ready __attribute__((aligned(CACHE_LINE))); // 1 once everything is set up

@@ -1,9 +1,12 @@
 // Small files, read whole, and what the kernel tells in one of them.
+#include "raw.h"
+
 #include "os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,4 +59,24 @@ bool os_resident(size_t *now, size_t *peak) {
     *now = known ? amount_of(status, "\nVmRSS:") : 0;
     *peak = known ? amount_of(status, "\nVmHWM:") : 0;
     return *now != 0;
+}
+
+int os_pagemap_open(void) {
+    return (int)raw_call4(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC,
+                          0);
+}
+
+void os_pagemap_close(int pagemap) {
+    (void)raw_call4(SYS_close, pagemap, 0, 0, 0);
+}
+
+// One word for each page.
+#define ENTRY_PRESENT ((uint64_t)1 << 63)
+#define ENTRY_SWAPPED ((uint64_t)1 << 62)
+
+bool os_pagemap_has(int pagemap, uintptr_t address) {
+    uint64_t entry = 0;
+    long place = (long)(address / getauxval(AT_PAGESZ) * sizeof(entry));
+    long got = raw_call4(SYS_pread64, pagemap, (long)&entry, sizeof(entry), place);
+    return got != sizeof(entry) || (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0;
 }

@@ -129,6 +129,14 @@ bool os_read_file(const char *path, char *to, size_t room, size_t *length);
 // has added them up. False: unknown; both are 0 then.
 bool os_resident(size_t *now, size_t *peak);
 
+// Which pages have memory, or are swapped out: a file descriptor to ask (pre: >= 0, below), negative:
+// the kernel does not tell. It is open until it is closed; a fork in between leaves it to the child.
+int os_pagemap_open(void);
+void os_pagemap_close(int pagemap);
+
+// Has the page at this address memory? True, too, where that cannot be known.
+bool os_pagemap_has(int pagemap, uintptr_t address);
+
 // Ends the process by SIGABRT.
 _Noreturn void os_abort(void);
 

@@ -1,5 +1,6 @@
 """The option thp, and that memory which was given back does not come again as huge pages."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from onetest import BUILD, LIBRARY, Case, main
 
 BURST = BUILD / "tests" / "giving-back" / "burst"
 PARTS = BUILD / "tests" / "giving-back" / "hugeparts"
+SPARSE = BUILD / "tests" / "giving-back" / "sparse"
 MIB = 1 << 20
 HUGE = 2 * MIB
 PAUSE_MS = 2000
@@ -127,6 +129,77 @@ class Huge(Case):
         self.assertGreater(declined, 10)
         self.assertLessEqual(declined, calls.count(" brk(") + 2)
         self.assertLess(declined, 50)
+
+    # ---- memory that the program leaves untouched --------------------------------------------
+
+    def take(self, *steps):
+        """MiB that are resident, MiB of these in huge pages, how many files are open."""
+        process = self.begin(SPARSE, *steps)
+        self.assertEqual(process.stdout.readline(), "done\n")
+        areas = [fields for _, _, fields in read_areas(process.pid)]
+        resident = sum(int(fields["Rss"][0]) for fields in areas) / 1024
+        huge = sum(self.huge_bytes(fields) for fields in areas) / MIB
+        return resident, huge, len(os.listdir(f"/proc/{process.pid}/fd"))
+
+    def stays_untouched(self, more):
+        for step, touched in (("600x1048576:16384", 9.4), ("5000x65536:8192", 39),
+                              ("400x2097152:4096", 1.6), ("20000x20000:100", 78),
+                              ("60x16000000:100000", 6), ("40x12582912:3145728", 120)):
+            self.assertLess(self.take(step)[0], touched * 1.1 + 8 + more, step)
+
+    def test_memory_left_untouched_has_no_huge_pages(self):
+        hugepages.set_system(self, "madvise")
+        self.stays_untouched(0)
+
+    def test_memory_left_untouched_has_few_huge_pages_of_the_systems(self):
+        hugepages.set_system(self, "always")  # to all memory, and lucid begins with the first 8 MiB
+        self.stays_untouched(72)
+
+    def assert_mostly_huge(self, least, *steps):
+        """Unless the kernel had none left."""
+        before = fallbacks()
+        _, huge, _ = self.take(*steps)
+        if fallbacks() == before:
+            self.assertGreater(huge, least, steps)
+
+    def test_filled_memory_has_huge_pages(self):
+        hugepages.set_system(self, "madvise")
+        for step in ("200x1000000", "2000x100000", "200x1000000/", "30x6000000/"):
+            self.assert_mostly_huge(130, step)
+
+    def test_who_changes_is_noticed(self):
+        hugepages.set_system(self, "madvise")
+        resident, huge, _ = self.take("200x1048576:16384", "200x1000001")
+        self.assertGreater(huge, 80)
+        self.assertLess(resident, 3.2 + 191 + 12)
+        self.assertLess(self.take("100x1000001", "500x1048576:16384")[0], 96 + 200)
+
+    def test_huge_pages_where_nobody_tells(self):
+        hugepages.set_system(self, "madvise")
+        for how in ("nofile", "restrict"):
+            self.assert_mostly_huge(130, how, "200x1048576:16384")
+
+    def test_no_file_is_opened_in_a_sandbox_or_left_open(self):
+        self.assertEqual(self.take("200x1048576:16384", "9x8000000")[2], 3)
+        if shutil.which("strace") is None:
+            self.skipTest("strace is not installed")
+        for how, opened in ((), True), (("restrict",), False):
+            log = self.folder / "log"
+            self.succeed("strace", "-f", "-o", log, "-e", "trace=openat", SPARSE, *how,
+                         "200x1048576:16384", "9x8000000", env={"LD_PRELOAD": LIBRARY})
+            self.assertEqual("pagemap" in log.read_text(encoding="utf-8"), opened)
+
+    def test_small_blocks_ask_nobody(self):
+        if shutil.which("strace") is None:
+            self.skipTest("strace is not installed")
+        log = self.folder / "log"
+        self.succeed("strace", "-f", "-o", log, "-e", "trace=openat", SPARSE, "200000x512",
+                     env={"LD_PRELOAD": LIBRARY})
+        self.assertNotIn("pagemap", log.read_text(encoding="utf-8"))
+
+    def test_a_first_growth_by_a_recycled_block(self):
+        hugepages.set_system(self, "madvise")
+        self.assertGreater(self.take("1x150000000-", "1x140000000")[0], 130)
 
     # ---- what was given back -----------------------------------------------------------------
 

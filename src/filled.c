@@ -1,0 +1,181 @@
+#include "filled.h"
+
+#include "os/os.h"
+#include "root.h"
+#include "sizeclass.h"
+
+// So many large blocks in a row are no accident.
+#define UNFILLED_MAX 2u
+#define BLOCK_PAGES 8u
+
+// Number n from 1 on is a witness if n is 8, 16, 32, 64, 96 or 128, and from there on there are two in
+// each doubling: the first touch of one costs as much as that of ten huge pages.
+#define WITNESS_FIRST 8u
+#define WITNESS_EVERY 32u
+
+// A look at the arena: at so many huge pages in which the program has something, from the top down;
+// the last one counts twice.
+#define LOOK_AREAS 2u
+#define LOOK_PAGES 32u                    // of the first; of the next, every other one
+#define LOOK_FURTHEST ((size_t)128 << 20) // below the top, for any
+#define KNOWN_MIN 8u                      // fewer pages tell nothing
+#define LONG_SHARE 4u // one page in so many in blocks longer than a page: these decide
+
+// A page, and the block it belongs to.
+struct place {
+    uintptr_t page;
+    uintptr_t start;
+    size_t size; // 0: the page belongs to none that tells
+};
+
+struct look {
+    struct place places[LOOK_PAGES + LOOK_PAGES / 2];
+    unsigned count;
+    unsigned in_long_blocks;
+};
+
+static struct giving *giving(void) {
+    return &root.live.giving;
+}
+
+// Negative: nobody tells. Once the program has restricted itself, it may be ended for opening a file.
+static int open_pagemap(void) {
+    bool restricted = __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
+    return restricted ? -1 : os_pagemap_open();
+}
+
+bool filled_is_witness(uintptr_t huge_page) {
+    uint64_t number = (huge_page - root.fixed.base) / HUGE_PAGE_SIZE + 1;
+    uint64_t every = WITNESS_FIRST;
+    while (number > every * (every < WITNESS_EVERY ? 2 : 4)) {
+        every *= 2;
+    }
+    return number % every == 0;
+}
+
+// The head of the used run a unit belongs to, 0: none. From the table of units alone: who reads the
+// record of a run that is none makes a page of records resident. The first two units of a large run
+// look like free ones, the third does not; one that is shorter is passed over.
+static READS_RACILY uint32_t used_head(uint32_t unit) {
+    const struct unit *units = root.fixed.units;
+    uint32_t head = unit - units[unit].back;
+    if (units[unit].bin != 0 || units[unit].back > UNIT_DIRTY) {
+        return head;
+    }
+    return head + 2 < root.live.top && units[head + 2].back == 2 ? head : 0;
+}
+
+// Very large blocks do not tell, nor do spans of which free pages were given back; of others, only
+// what was handed out. Others may change all of this meanwhile.
+static READS_RACILY struct place place_at(uintptr_t page) {
+    struct place none = {.size = 0};
+    uint32_t head = used_head(unit_of(page));
+    if (head == 0) {
+        return none;
+    }
+    const struct run *run = run_at(head);
+    size_t offset = page - unit_address(head);
+    if (run_kind_of(run_load(head)) == RUN_LARGE) {
+        bool tells = offset < run->size && run->size < HUGE_BLOCK_MIN;
+        return tells ? (struct place){page, unit_address(head), run->size} : none;
+    }
+    if (run_kind_of(run_load(head)) != RUN_SPAN || run->size != 0) {
+        return none;
+    }
+    size_t size = sizeclass_size(run->class);
+    unsigned index = sizeclass_index(run->class, offset);
+    return index < run->carved ? (struct place){page, unit_address(head) + index * size, size}
+                               : none;
+}
+
+// In each of `count` steps another page, in no order that blocks could have, too.
+static void look_at(struct look *look, uintptr_t area, unsigned count) {
+    size_t page_size = root.fixed.page_size;
+    size_t step = HUGE_PAGE_SIZE / count;
+    for (unsigned i = 0; i < count; i++) {
+        struct place place = place_at(area + step * i + page_size * (i * 7 + 3) % step);
+        look->in_long_blocks += place.size > page_size;
+        look->places[look->count] = place;
+        look->count += place.size != 0;
+    }
+}
+
+static void look_down(struct look *look, bool witnesses_only) {
+    *look = (struct look){.count = 0};
+    uintptr_t first = align_up(unit_address(1), HUGE_PAGE_SIZE);
+    uintptr_t area = align_down(unit_address((uint32_t)root.live.top), HUGE_PAGE_SIZE);
+    if (!witnesses_only && area > first + LOOK_FURTHEST) {
+        first = area - LOOK_FURTHEST;
+    }
+    unsigned areas = 0;
+    while (areas < LOOK_AREAS && area > first) {
+        area -= HUGE_PAGE_SIZE;
+        if (!witnesses_only || filled_is_witness(area)) {
+            unsigned before = look->count;
+            look_at(look, area, LOOK_PAGES >> areas);
+            areas += look->count != before;
+        }
+    }
+}
+
+// Of the pages in blocks that were touched at all, is at least half there? A block that was not is to
+// be filled still, for all that can be known.
+static bool are_filled(const struct look *look) {
+    int pagemap = open_pagemap();
+    if (pagemap < 0) {
+        return true;
+    }
+    unsigned touched = 0;
+    unsigned missing = 0;
+    for (unsigned i = 0; i < look->count; i++) {
+        const struct place *place = &look->places[i];
+        if (os_pagemap_has(pagemap, place->page)) {
+            touched++;
+        } else if (os_pagemap_has(pagemap, place->start) ||
+                   os_pagemap_has(pagemap, place->start + place->size - 1)) {
+            missing++;
+        }
+    }
+    os_pagemap_close(pagemap);
+    return touched + missing < KNOWN_MIN || touched >= missing;
+}
+
+enum filled filled_lately(void) {
+    struct look look;
+    look_down(&look, false);
+    if (look.in_long_blocks * LONG_SHARE < look.count || look.count < KNOWN_MIN) {
+        return FILLED_SURELY;
+    }
+    look_down(&look, true);
+    return look.count < KNOWN_MIN || are_filled(&look) ? FILLED_SO_FAR : FILLED_NOT;
+}
+
+// 0: it is gone.
+static READS_RACILY size_t size_of_block(uint32_t head) {
+    return run_kind_of(run_load(head)) == RUN_LARGE ? run_at(head)->size : 0;
+}
+
+static bool is_filled(uintptr_t start, size_t size) {
+    int pagemap = open_pagemap();
+    if (pagemap < 0) {
+        return true;
+    }
+    unsigned touched = os_pagemap_has(pagemap, start + size - 1);
+    for (unsigned i = 0; i < BLOCK_PAGES; i++) {
+        touched += os_pagemap_has(pagemap, start + size / BLOCK_PAGES * i);
+    }
+    os_pagemap_close(pagemap);
+    return touched == 0 || touched > BLOCK_PAGES / 2;
+}
+
+bool filled_blocks(uint32_t head) {
+    uint32_t last = __atomic_exchange_n(&giving()->fresh_block, head, __ATOMIC_RELAXED);
+    size_t unfilled = __atomic_load_n(&giving()->unfilled, __ATOMIC_RELAXED);
+    size_t size = last != 0 ? size_of_block(last) : 0;
+    if (size >= HUGE_BLOCK_MIN) {
+        bool filled = is_filled(unit_address(last), size);
+        unfilled = filled ? 0 : min_size(unfilled + 1, UNFILLED_MAX);
+        __atomic_store_n(&giving()->unfilled, (uint16_t)unfilled, __ATOMIC_RELAXED);
+    }
+    return unfilled < UNFILLED_MAX;
+}
