@@ -176,12 +176,19 @@ void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool 
     return block;
 }
 
-void *alloc_mapping(size_t size) {
-    void *block = large_new_mapping(size, BLOCK_ALIGN, NULL);
-    if (block != NULL) {
-        event_raise(EVENT_ALLOC, block, size, 0, 1);
+static void *announced(void *large, size_t size) {
+    if (large != NULL) {
+        event_raise(EVENT_ALLOC, large, size, 0, 1);
     }
-    return block;
+    return large;
+}
+
+void *alloc_mapping(size_t size) {
+    return announced(large_new_mapping(size, BLOCK_ALIGN, NULL), size);
+}
+
+void *alloc_growing(size_t size) {
+    return announced(large_new_growing(size), size);
 }
 
 EXPORT ON_A_LINE void *lucid_malloc(size_t size) {

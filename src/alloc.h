@@ -24,6 +24,9 @@ void *alloc_zeroed(size_t size);
 // PTRDIFF_MAX.
 void *alloc_mapping(size_t size);
 
+// A large block that may grow where it is. NULL: no memory; errno is as it was. pre: large_grows_on.
+void *alloc_growing(size_t size);
+
 // A block of a region. NULL and ENOMEM: no memory. pre: the region is live, the alignment a power
 // of two.
 void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero);

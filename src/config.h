@@ -86,6 +86,10 @@
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
 #define RECYCLED_MAX ((size_t)512 << 20)
 
+// A large block that is moved to grow by less than one in GROWING_LEAST of itself gets a spare end.
+#define GROWING_LEAST 4u
+#define GROWING_SPARE 8u
+
 // A class with so many spans gets the memory of its next one from the kernel at once: what the last
 // span holds in excess is a small part of the class then.
 #define POPULATE_SPANS 8u

@@ -1,5 +1,6 @@
 #include "large.h"
 
+#include "allowance.h"
 #include "arena.h"
 #include "event.h"
 #include "harden.h"
@@ -71,10 +72,11 @@ static uint32_t take_run(size_t size, size_t alignment, bool zero) {
     return head;
 }
 
-// The run is BUSY until its record is whole: the child of a fork that comes in between takes it
-// back, as it belongs to nobody yet.
-static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
-    uint32_t head = take_run(size, alignment, zero);
+// A block of `size` bytes in a run for `room` bytes. The run is BUSY until its record is whole: the
+// child of a fork that comes in between takes it back, as it belongs to nobody yet.
+static void *run_new(size_t size, size_t room, size_t alignment, bool zero,
+                     struct lucid_region *region) {
+    uint32_t head = take_run(room, alignment, zero);
     if (head == 0) {
         return NULL;
     }
@@ -87,7 +89,7 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
     run_at(head)->size = size;
     run_at(head)->birth = (uint32_t)os_now_ms();
     run_at(head)->region = region;
-    run_store(head, RUN_LARGE, units_for(size));
+    run_store(head, RUN_LARGE, units_for(room));
     event_raise(EVENT_LARGE_MADE, (void *)unit_address(head), size, 0, 1);
     return (void *)unit_address(head);
 }
@@ -95,7 +97,7 @@ static void *run_new(size_t size, size_t alignment, bool zero, struct lucid_regi
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
     size_t most = zero ? recycle_wished_threshold() : recycle_threshold(); // mappings are zero
     bool fits = size <= most && alignment <= recycle_wished_threshold();
-    return fits ? run_new(size, alignment, zero, region) : NULL;
+    return fits ? run_new(size, size, alignment, zero, region) : NULL;
 }
 
 void *large_new_mapping(size_t size, size_t alignment, struct lucid_region *region) {
@@ -118,6 +120,16 @@ bool large_outgrows(const struct block *block, size_t size) {
         return false;
     }
     return is_recycled(size) && size <= recycle_threshold();
+}
+
+bool large_grows_on(const struct block *block, size_t size) {
+    return block->kind == BLOCK_LARGE && block->region == NULL && size > block->size &&
+           size - block->size < block->size / GROWING_LEAST && size <= recycle_threshold() &&
+           !harden_on() && !allowance_is_limited();
+}
+
+void *large_new_growing(size_t size) {
+    return run_new(size, size + size / GROWING_SPARE, BLOCK_ALIGN, false, NULL);
 }
 
 void large_free(void *pointer, const struct block *block, const char *function) {
@@ -150,7 +162,7 @@ static void *run_resize(void *pointer, const struct block *block, size_t size) {
     if (size <= SMALL_MAX || size > run_limit()) {
         return NULL;
     }
-    if (units < length) {
+    if (units < length && size < run_at(block->head)->size) { // else it has a spare end
         run_at(block->head)->size = size; // first: it never exceeds the run's length
         arena_shrink(block->head, units);
         purge_after_free();

@@ -38,7 +38,12 @@ static void *without_copy(void *pointer, const struct block *block, size_t size)
 }
 
 static void *room_for(const struct block *block, size_t size) {
-    void *room = large_outgrows(block, size) ? alloc_mapping(size) : NULL;
+    void *room = NULL;
+    if (large_outgrows(block, size)) {
+        room = alloc_mapping(size);
+    } else if (large_grows_on(block, size)) {
+        room = alloc_growing(size);
+    }
     if (room != NULL) {
         return room;
     }

@@ -1,6 +1,7 @@
 // Which zeroed blocks are put there at once: those that would cost two faults for each page, up to a
 // size that is larger in a process with threads. And what of a large block that is freed stays with the
-// thread's lane, for its next one of that length, and which mappings are not made again.
+// thread's lane, for its next one of that length, which mappings are not made again, and which blocks have
+// a spare end.
 #include "large.h"
 
 #include "arena.h"
@@ -426,6 +427,67 @@ static void makes_room_for_a_mapping(void **state) {
     lucid_free(larger);
 }
 
+// ---- growing a little at a time ----------------------------------------------------------------------
+
+#define GROWN ((size_t)40 * UNIT_SIZE)
+
+static uint32_t units_of(const void *block) {
+    return run_length_of(shape_of(block));
+}
+
+// A block that was moved to become so large, from something a little smaller.
+static char *grown_block(void) {
+    char *block = lucid_malloc(GROWN - UNIT_SIZE);
+    assert_non_null(block);
+    memset(block, 5, GROWN - UNIT_SIZE);
+    fill_behind(block);
+    char *grown = lucid_realloc(block, GROWN);
+    assert_ptr_not_equal(grown, block);
+    assert_int_equal(grown[GROWN - UNIT_SIZE - 1], 5);
+    fill_behind(grown);
+    return grown;
+}
+
+static void what_grows_a_little_has_a_spare_end(void **state) {
+    (void)state;
+    char *block = grown_block();
+    assert_int_equal(units_of(block), 45);
+    assert_int_equal(lucid_malloc_usable_size(block), GROWN);
+    assert_ptr_equal(lucid_realloc(block, GROWN + 1), block);
+    assert_int_equal(units_of(block), 45);
+    assert_ptr_equal(lucid_realloc(block, GROWN + 5 * UNIT_SIZE), block);
+    assert_int_equal(lucid_malloc_usable_size(block), GROWN + 5 * UNIT_SIZE);
+    assert_int_equal(units_of(block), 45);
+    lucid_free(block);
+}
+
+static void and_gives_it_up_when_it_shrinks(void **state) {
+    (void)state;
+    char *block = grown_block();
+    assert_ptr_equal(lucid_realloc(block, GROWN - 1), block);
+    assert_int_equal(units_of(block), 40);
+    lucid_free(block);
+}
+
+static void what_doubles_has_none(void **state) {
+    (void)state;
+    char *block = lucid_malloc(GROWN / 2);
+    fill_behind(block);
+    char *grown = lucid_realloc(block, GROWN);
+    assert_ptr_not_equal(grown, block);
+    assert_int_equal(units_of(grown), 40);
+    lucid_free(grown);
+}
+
+static void nor_has_anything_with_a_limit(void **state) {
+    (void)state;
+    root.live.allowance.most = (uint64_t)1 << 40;
+    char *block = grown_block();
+    root.live.allowance.most = 0;
+    assert_int_equal(units_of(block), 40);
+    lucid_free(block);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_have_more_put_there),
@@ -437,6 +499,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(no_more_than_a_share_is_kept, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(a_busy_pool_is_left_alone, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(grows_over_a_loose_run, use_much, use_no_more),
+        cmocka_unit_test(what_grows_a_little_has_a_spare_end),
+        cmocka_unit_test(and_gives_it_up_when_it_shrinks),
+        cmocka_unit_test(what_doubles_has_none),
+        cmocka_unit_test(nor_has_anything_with_a_limit),
         cmocka_unit_test_setup(freed_mappings_are_recycled, forget_recycled),
         cmocka_unit_test_setup(not_what_is_too_large, forget_recycled),
         cmocka_unit_test_setup(not_where_it_would_stay, forget_recycled),
