@@ -176,12 +176,13 @@ static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
 
 static bool loose_to_free(unsigned lane) {
     bool any = false;
-    for (uint32_t units = 1; units <= LOOSE_UNITS_MAX; units++) {
+    for (uint32_t units = LOOSE_LONG; units <= LOOSE_UNITS_MAX; units++) {
         uint32_t next = 0;
         for (uint32_t head = loose_take_all(lane, units); head != 0; head = next) {
+            uint32_t length = run_length_of(run_load(head));
             next = run_at(head)->next;
-            mark_free_units(head, units, units);
-            arena_join(head, units, units);
+            mark_free_units(head, length, length);
+            arena_join(head, length, length);
             any = true;
         }
     }
@@ -391,14 +392,33 @@ bool arena_free_large(uint32_t head) {
     return length != 0;
 }
 
+static void give_long(uint32_t head) {
+    if (head != 0) {
+        arena_give(head, run_length_of(run_load(head)));
+    }
+}
+
 bool arena_keep_large(uint32_t head, unsigned lane) {
     uint32_t length = large_to_busy(head);
     if (length > LOOSE_UNITS_MAX) {
-        arena_give(head, length);
+        give_long(loose_swap_long(lane, head));
     } else if (length != 0) {
         loose_give(lane, head);
     }
     return length != 0;
+}
+
+uint32_t arena_take_kept(uint32_t units, size_t alignment, unsigned lane) {
+    if (units <= LOOSE_UNITS_MAX) {
+        return loose_take(lane, units, alignment);
+    }
+    uint32_t head = loose_swap_long(lane, 0);
+    if (head != 0 && run_length_of(run_load(head)) == units &&
+        is_aligned(unit_address(head), alignment)) {
+        return head;
+    }
+    give_long(head); // the pool may make something of it that fits
+    return 0;
 }
 
 // The free units behind a large run become a busy one. Returns its head; 0: there are not so many.

@@ -37,8 +37,13 @@ static inline bool arena_is_busy(void) {
 // Gives a large run back. False: it was none any more (two threads freed it at once).
 bool arena_free_large(uint32_t head);
 
-// The same, but the lane keeps one of at most LOOSE_UNITS_MAX for its next large block.
+// The same, but the lane keeps it for its next large block: one of at most LOOSE_UNITS_MAX, or, of those
+// that are longer, the last.
 bool arena_keep_large(uint32_t head, unsigned lane);
+
+// Takes a run of that length that the lane kept; it is RUN_BUSY, its units are marked, and all of them
+// dirty. 0: there is none.
+uint32_t arena_take_kept(uint32_t units, size_t alignment, unsigned lane);
 
 // Makes a large run longer in place if what follows is free. True: it is `units` long now.
 bool arena_extend(uint32_t head, uint32_t units);

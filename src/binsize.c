@@ -1,5 +1,6 @@
 #include "binsize.h"
 
+#include "loose.h"
 #include "root.h"
 
 static size_t used(void) {
@@ -41,7 +42,8 @@ unsigned binsize_first(unsigned class) {
 
 // What all bins of the thread may have room for together before none may exceed its limit any more.
 static size_t room_for_all(void) {
-    size_t room = max_size(used() / BIN_ROOM_SHARE, BIN_ROOM_MIN);
+    size_t kept = loose_units() << UNIT_SHIFT; // which nobody uses
+    size_t room = max_size((used() > kept ? used() - kept : 0) / BIN_ROOM_SHARE, BIN_ROOM_MIN);
     return share_of(min_size(room, BIN_ROOM_MAX));
 }
 

@@ -120,6 +120,7 @@
 
 _Static_assert(UNIT_SIZE >= PAGE_SIZE_MAX, "a unit is never less than a page");
 _Static_assert(MAPPING_THRESHOLD_MAX / UNIT_SIZE < UINT16_MAX, "unit.back is 16 bits wide");
-_Static_assert(RECYCLED_MAX / UNIT_SIZE < UINT16_MAX, "and a large block one run");
+_Static_assert((RECYCLED_MAX + RECYCLED_MAX / GROWING_SPARE) / UNIT_SIZE < UINT16_MAX,
+               "and a large block one run, with a spare end");
 
 #endif

@@ -5,7 +5,7 @@
 #include "sizeclass.h"
 
 // So many large blocks in a row are no accident.
-#define UNFILLED_MAX 2u
+#define UNFILLED_MAX 4u
 #define BLOCK_PAGES 8u
 
 // Number n from 1 on is a witness if n is 8, 16, 32, 64, 96 or 128, and from there on there are two in
@@ -118,8 +118,8 @@ static void look_down(struct look *look, bool witnesses_only) {
     }
 }
 
-// Of the pages in blocks that were touched at all, is at least half there? A block that was not is to
-// be filled still, for all that can be known.
+// Of the pages in blocks that were touched at all, is at least half there? One that was not is to be
+// filled still, for all that can be known.
 static bool are_filled(const struct look *look) {
     int pagemap = open_pagemap();
     if (pagemap < 0) {
@@ -150,11 +150,6 @@ enum filled filled_lately(void) {
     return look.count < KNOWN_MIN || are_filled(&look) ? FILLED_SO_FAR : FILLED_NOT;
 }
 
-// 0: it is gone.
-static READS_RACILY size_t size_of_block(uint32_t head) {
-    return run_kind_of(run_load(head)) == RUN_LARGE ? run_at(head)->size : 0;
-}
-
 static bool is_filled(uintptr_t start, size_t size) {
     int pagemap = open_pagemap();
     if (pagemap < 0) {
@@ -168,14 +163,30 @@ static bool is_filled(uintptr_t start, size_t size) {
     return touched == 0 || touched > BLOCK_PAGES / 2;
 }
 
-bool filled_blocks(uint32_t head) {
-    uint32_t last = __atomic_exchange_n(&giving()->fresh_block, head, __ATOMIC_RELAXED);
-    size_t unfilled = __atomic_load_n(&giving()->unfilled, __ATOMIC_RELAXED);
-    size_t size = last != 0 ? size_of_block(last) : 0;
-    if (size >= HUGE_BLOCK_MIN) {
-        bool filled = is_filled(unit_address(last), size);
-        unfilled = filled ? 0 : min_size(unfilled + 1, UNFILLED_MAX);
-        __atomic_store_n(&giving()->unfilled, (uint16_t)unfilled, __ATOMIC_RELAXED);
+// pre: the heap is the calling thread's. Others may have freed the block.
+static READS_RACILY void judge(struct heap *heap) {
+    uint32_t head = heap->fresh_block;
+    heap->fresh_block = 0;
+    if (head != 0 && run_kind_of(run_load(head)) == RUN_LARGE &&
+        run_at(head)->size >= HUGE_BLOCK_MIN) {
+        bool filled = is_filled(unit_address(head), run_at(head)->size);
+        heap->unfilled = filled ? 0 : heap->unfilled + (heap->unfilled < UNFILLED_MAX);
     }
-    return unfilled < UNFILLED_MAX;
+}
+
+bool filled_blocks(uint32_t head) {
+    struct heap *heap = heap_mine();
+    if (heap == heap_of_nobody()) {
+        return true;
+    }
+    judge(heap);
+    heap->fresh_block = head;
+    return heap->unfilled < UNFILLED_MAX;
+}
+
+void filled_block_ends(uint32_t head) {
+    struct heap *heap = heap_mine();
+    if (heap != heap_of_nobody() && heap->fresh_block == head) {
+        judge(heap);
+    }
 }

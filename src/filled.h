@@ -2,7 +2,8 @@
 // has touched: 1,000 blocks of 1 MiB of which 16 KiB are used have 21 MiB in small pages and 970 in
 // huge ones. What blocks of up to a page lie in is touched. For longer ones the kernel is asked which
 // pages are there; in huge pages it cannot tell, so that some parts of the arena, the witnesses, stay
-// without.
+// without. Of blocks up to SMALL_MAX malloc itself touches the first page: one that is to be filled later
+// looks like one of which little is used.
 #ifndef LUCID_FILLED_H
 #define LUCID_FILLED_H
 
@@ -21,8 +22,12 @@ enum filled {
 // held. Reads a file, unless the program has restricted itself.
 enum filled filled_lately(void);
 
-// A large block of at least HUGE_BLOCK_MIN begins at `head`, in clean memory. Are such blocks filled?
-// One is looked at when the next one comes; false once several in a row were not. Reads a file, too.
+// The calling thread makes a block of at least HUGE_BLOCK_MIN at `head`, in clean memory. Are such
+// blocks of it filled? One is looked at when the next one comes, or when it is freed; false once several
+// in a row were not. Reads a file, too.
 bool filled_blocks(uint32_t head);
+
+// A large block is about to be freed.
+void filled_block_ends(uint32_t head);
 
 #endif

@@ -50,19 +50,33 @@ static void decline_witnesses(uintptr_t start, uintptr_t end) {
     }
 }
 
+// The unit from which on the arena's end was declined, as long as it is.
+static uintptr_t small_tail(void) {
+    uint32_t unit = __atomic_load_n(&giving()->small_tail, __ATOMIC_RELAXED);
+    return unit != 0 ? unit_address(unit) : UINTPTR_MAX;
+}
+
+static void set_small_tail(uint32_t unit) {
+    __atomic_store_n(&giving()->small_tail, unit, __ATOMIC_RELAXED);
+}
+
 // [start, end), above huge_start(), is new.
 static void ask_if_filled(uintptr_t start, uintptr_t end) {
     enum filled filled = filled_lately();
     if (filled == FILLED_NOT) {
         os_advise_small((void *)start, end - start);
+        set_small_tail(small_tail() < start ? unit_of(small_tail()) : unit_of(start));
         return;
     }
+    set_small_tail(0);
     ask(start, end);
     if (filled == FILLED_SO_FAR) {
         decline_witnesses(start, end);
     }
 }
 
+// What is settled so far goes up to huge_end, or, as huge pages are settled whole, a part of one above
+// the limit.
 void huge_arena(uintptr_t start, bool apart) {
     if (allowance_is_limited() || wish() == THP_NEVER) {
         os_advise_small((void *)start, limit_address() - start);
@@ -71,10 +85,10 @@ void huge_arena(uintptr_t start, bool apart) {
     uintptr_t from = apart || huge_end() == 0 ? align_up(start, HUGE_PAGE_SIZE) : huge_end();
     uintptr_t to = align_down(limit_address(), HUGE_PAGE_SIZE);
     uintptr_t middle = from > huge_start() ? from : huge_start();
+    __atomic_store_n(&root.live.huge_end, from > to ? from : to, __ATOMIC_RELAXED);
     if (from >= to) {
         return;
     }
-    __atomic_store_n(&root.live.huge_end, to, __ATOMIC_RELAXED);
     if (wish() == THP_ALWAYS) {
         ask(middle, to);
         return;
@@ -86,11 +100,11 @@ void huge_arena(uintptr_t start, bool apart) {
 }
 
 bool huge_covers(uintptr_t address) {
-    return address >= huge_start() && address < huge_end();
+    return address >= huge_start() && address < huge_end() && address < small_tail();
 }
 
 bool huge_covers_part(uintptr_t start, uintptr_t end) {
-    return end > huge_start() && start < huge_end();
+    return end > huge_start() && start < huge_end() && start < small_tail();
 }
 
 // A block that is filled front to back touches all of its huge pages but the last part of one.
@@ -194,7 +208,7 @@ void huge_keep_small(uintptr_t start, size_t length) {
     }
     keep_front_small(start, start + length);
     uintptr_t area = huge_start();
-    uintptr_t limit = huge_end();
+    uintptr_t limit = huge_end() < limit_address() ? huge_end() : limit_address();
     uintptr_t end = align_up(start + length, HUGE_PAGE_SIZE);
     start = align_down(start, HUGE_PAGE_SIZE);
     start = start > area ? start : area;

@@ -1,7 +1,8 @@
 // Huge pages: which memory asks for them, and which declines them (option thp). A huge page makes
 // first touches several times cheaper, and takes memory where only a part of it is used.
 //
-//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, and in large blocks
+//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, and in large blocks; declined
+//            where the program leaves most of its memory untouched (filled.h)
 //   never    declined in the arena, in mappings and in the tables
 //   always   asked for in all of the arena and in mappings
 //
@@ -30,7 +31,8 @@ void huge_mapping(uintptr_t start, size_t length);
 // part of it is touched.
 bool huge_wants_end(size_t arena);
 
-// Have huge pages been asked for here, in the arena? Without the pool's lock an old answer may come.
+// Have huge pages been asked for here, in the arena, or beside it? Without the pool's lock an old answer
+// may come.
 bool huge_covers(uintptr_t address);
 
 // Or anywhere between these?

@@ -3,6 +3,7 @@
 #include "allowance.h"
 #include "arena.h"
 #include "event.h"
+#include "filled.h"
 #include "harden.h"
 #include "huge.h"
 #include "loose.h"
@@ -45,20 +46,22 @@ static unsigned lane_here(void) {
 }
 
 // Is a free run worth keeping at hand for the lane's next large block?
-static bool is_worth_keeping(unsigned lane) {
+static bool is_worth_keeping(uint32_t units, unsigned lane) {
     if (unlikely(harden_on())) {
         return false; // nobody is to get it soon
+    }
+    if (units > LOOSE_UNITS_MAX) {
+        return true; // one at a time
     }
     if (arena_is_busy()) {
         return true; // rather than wait
     }
     // Else it is joined with its neighbours, for blocks of any length.
-    return loose_units_of(lane) <= root_used_units() / LOOSE_SHARE;
+    return loose_units_of(lane) <= (root_used_units() - loose_units_long(lane)) / LOOSE_SHARE;
 }
 
-static uint32_t take_run(size_t size, size_t alignment, bool zero) {
-    uint32_t units = units_for(size);
-    uint32_t head = loose_take(lane_here(), units, alignment);
+static uint32_t take_run(size_t size, uint32_t units, size_t alignment, bool zero) {
+    uint32_t head = arena_take_kept(units, alignment, lane_here());
     if (head != 0) { // dirty throughout
         if (zero) {
             memset((void *)unit_address(head), 0, size);
@@ -76,7 +79,7 @@ static uint32_t take_run(size_t size, size_t alignment, bool zero) {
 // child of a fork that comes in between takes it back, as it belongs to nobody yet.
 static void *run_new(size_t size, size_t room, size_t alignment, bool zero,
                      struct lucid_region *region) {
-    uint32_t head = take_run(room, alignment, zero);
+    uint32_t head = take_run(size, units_for(room), alignment, zero);
     if (head == 0) {
         return NULL;
     }
@@ -140,9 +143,11 @@ void large_free(void *pointer, const struct block *block, const char *function) 
         recycle_note_freed(block->size);
         return;
     }
+    filled_block_ends(block->head);
     unsigned lane = lane_here();
-    bool was_one = is_worth_keeping(lane) ? arena_keep_large(block->head, lane)
-                                          : arena_free_large(block->head);
+    uint32_t units = run_length_of(run_load(block->head));
+    bool was_one = is_worth_keeping(units, lane) ? arena_keep_large(block->head, lane)
+                                                 : arena_free_large(block->head);
     if (!was_one) {
         panic_misuse(function, "double free of", pointer);
     }

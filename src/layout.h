@@ -177,7 +177,9 @@ struct heap {
     // helper knows of (purge.h): room == sum of capacity[c] * size of c; unnoted <= room.
     uint32_t room;
     uint32_t unnoted;
-    uint32_t searched;           // value of `events` when a bin was last looked for to become small
+    uint32_t searched;    // value of `events` when a bin was last looked for to become small
+    uint32_t fresh_block; // head of the thread's last block of HUGE_BLOCK_MIN, 0: it was looked at
+    uint32_t unfilled;    // so many of these in a row were not filled (filled.h)
     uint8_t streak[CLASS_COUNT]; // times the bin was too small, a moment ago too, since it grew
 };
 
@@ -225,8 +227,9 @@ struct class_list {
 // A lane's loose runs, by length.
 struct loose {
     _Atomic uint32_t lock;
-    uint32_t units;                      // of all runs on the stacks
-    uint32_t first[LOOSE_UNITS_MAX + 1]; // of each length: the run given last, 0: there is none
+    uint32_t units;                      // of all of these
+    uint32_t first[LOOSE_UNITS_MAX + 1]; // of each length: the run given last, 0: there is none;
+                                         // number 0: one that is longer
 };
 _Static_assert(sizeof(struct loose) == CACHE_LINE, "the first lane and the root share a page");
 
@@ -431,9 +434,8 @@ struct giving {
     uintptr_t small_front;  // up to here huge pages were declined in the arena's first part
     uint32_t small_tables;  // 1: they were declined in the tables
     _Atomic uint32_t empty; // 1: what all threads have in their bins is wanted at once
-    uint16_t moved;         // 1: the program has entered other namespaces, where it may have rights
-    uint16_t unfilled;      // blocks of HUGE_BLOCK_MIN in a row that were not filled (filled.h)
-    uint32_t fresh_block;   // head of the last of these that was made of clean memory
+    uint32_t moved;         // 1: the program has entered other namespaces, where it may have rights
+    uint32_t small_tail;    // unit from which on the arena is declined huge pages (filled.h), or 0
 };
 
 // A wish from outside (answer.h; `lucid ctl` is who asks). The asker writes everything up to

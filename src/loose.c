@@ -20,23 +20,58 @@ static bool is_empty(struct loose *loose, uint32_t units) {
     return __atomic_load_n(&loose->first[units], __ATOMIC_RELAXED) == 0;
 }
 
-void loose_give(unsigned lane, uint32_t head) {
-    struct loose *loose = loose_of(lane);
-    struct run *run = run_at(head);
-    uint32_t units = run_length_of(run_load(head));
-    check(units <= LOOSE_UNITS_MAX, "a loose run is too long, unit", head);
+static uint32_t length_of(uint32_t head) {
+    return run_length_of(run_load(head));
+}
+
+// Its units are no span's any more; a large block's are not marked as one's.
+static void make_loose(uint32_t head) {
+    uint32_t units = length_of(head);
     struct unit *entries = &root.fixed.units[head];
-    for (uint32_t i = 0; i < units && entries[i].bin != 0; i++) { // a span's; a large block's are 0
+    for (uint32_t i = 0; i < units && entries[i].bin != 0; i++) {
         entries[i].bin = 0;
     }
-    run->dirty = units;
-    run->size = 0;
+    run_at(head)->dirty = units;
+    run_at(head)->size = 0;
+}
+
+void loose_give(unsigned lane, uint32_t head) {
+    struct loose *loose = loose_of(lane);
+    uint32_t units = length_of(head);
+    check(units <= LOOSE_UNITS_MAX, "a loose run is too long, unit", head);
+    make_loose(head);
     lock_take(&loose->lock);
-    run->next = loose->first[units];
+    run_at(head)->next = loose->first[units];
     run_store(head, RUN_LOOSE, units);
     set_first(loose, units, head);
     set_units(loose, loose->units + units);
     lock_drop(&loose->lock);
+}
+
+uint32_t loose_swap_long(unsigned lane, uint32_t head) {
+    struct loose *loose = loose_of(lane);
+    if (head == 0 && is_empty(loose, LOOSE_LONG)) {
+        return 0;
+    }
+    uint32_t units = 0;
+    if (head != 0) {
+        make_loose(head);
+        units = length_of(head);
+    }
+    lock_take(&loose->lock);
+    uint32_t before = loose->first[LOOSE_LONG];
+    if (before != 0) {
+        set_units(loose, loose->units - length_of(before));
+        run_store(before, RUN_BUSY, length_of(before));
+    }
+    if (head != 0) {
+        run_at(head)->next = 0;
+        run_store(head, RUN_LOOSE, units);
+    }
+    set_first(loose, LOOSE_LONG, head);
+    set_units(loose, loose->units + units);
+    lock_drop(&loose->lock);
+    return before;
 }
 
 uint32_t loose_take(unsigned lane, uint32_t units, size_t alignment) {
@@ -104,7 +139,7 @@ uint32_t loose_take_all(unsigned lane, uint32_t units) {
     uint32_t first = loose->first[units];
     uint32_t taken = 0;
     for (uint32_t head = first; head != 0; head = run_at(head)->next) {
-        taken += units;
+        taken += length_of(head);
     }
     set_first(loose, units, 0);
     set_units(loose, loose->units - taken);
@@ -112,14 +147,21 @@ uint32_t loose_take_all(unsigned lane, uint32_t units) {
     return first;
 }
 
+uint32_t loose_units_long(unsigned lane) {
+    uint32_t head = __atomic_load_n(&loose_of(lane)->first[LOOSE_LONG], __ATOMIC_RELAXED);
+    return head != 0 ? length_of(head) : 0;
+}
+
 uint32_t loose_units_of(unsigned lane) {
-    return __atomic_load_n(&loose_of(lane)->units, __ATOMIC_RELAXED);
+    uint32_t longer = loose_units_long(lane);
+    uint32_t units = __atomic_load_n(&loose_of(lane)->units, __ATOMIC_RELAXED);
+    return units > longer ? units - longer : 0;
 }
 
 uint64_t loose_units(void) {
     uint64_t units = 0;
     for (unsigned lane = 0; lane < root_lanes(); lane++) {
-        units += loose_units_of(lane);
+        units += __atomic_load_n(&loose_of(lane)->units, __ATOMIC_RELAXED);
     }
     return units;
 }

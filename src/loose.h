@@ -7,8 +7,8 @@
 // nobody gives its memory back: the arena makes free ones of them before it takes memory that is
 // clean (arena.c), and so does whoever gives memory back (release.c).
 //
-// Invariant: of each lane, `units` == sum of the lengths of the runs on its stacks, and a run is on
-// one exactly when its kind is RUN_LOOSE and no thread is in the middle of a move.
+// Invariant: of each lane, `units` == sum of the lengths of the runs on its stacks and of its long one,
+// and a run is one of these exactly when its kind is RUN_LOOSE and no thread is in the middle of a move.
 #ifndef LUCID_LOOSE_H
 #define LUCID_LOOSE_H
 
@@ -25,11 +25,18 @@ uint32_t loose_take(unsigned lane, uint32_t units, size_t alignment);
 // The same from the other lanes, which give a few more to this lane at the same time.
 uint32_t loose_take_from_others(unsigned lane, uint32_t units);
 
-// Takes all runs of one length. Returns the first, the others follow by `next`; their kind stays
-// RUN_LOOSE, until the caller changes it.
+// Of longer runs a lane keeps the one that was given last. Keeps `head` (0: none) as loose_give does,
+// and returns the one before, which is RUN_BUSY now; 0: there was none.
+uint32_t loose_swap_long(unsigned lane, uint32_t head);
+
+// Takes all runs of one length, or, of LOOSE_LONG units, the longer one. Returns the first, the others
+// follow by `next`; their kind stays RUN_LOOSE, until the caller changes it.
+#define LOOSE_LONG 0u
 uint32_t loose_take_all(unsigned lane, uint32_t units);
 
-// Units of one lane's loose runs, and of all lanes', about: others may change it meanwhile.
+// Units of one lane's long run, of its others, and of all lanes' runs, about: others may change it
+// meanwhile.
+uint32_t loose_units_long(unsigned lane);
 uint32_t loose_units_of(unsigned lane);
 uint64_t loose_units(void);
 

@@ -61,7 +61,7 @@ static inline void lock_drop(_Atomic uint32_t *lock) {
     }
 }
 
-// Units below the top that a run uses, about: others may change it meanwhile.
+// Units below the top that a run uses, loose ones among them, about: others may change it meanwhile.
 static inline uint64_t root_used_units(void) {
     uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
     return top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);

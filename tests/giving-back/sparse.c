@@ -2,11 +2,14 @@
 //
 // usage: sparse STEP...
 //   COUNTxSIZE      so many blocks, filled one after the other
-//   COUNTxSIZE:N    so many blocks, of each only the first N bytes written
-//   COUNTxSIZE/     so many blocks, all of them made before the first is filled
-//   COUNTxSIZE-     so many blocks, filled, and freed after the last
+//   COUNTxSIZE:N    of each only the first N bytes are written
+//   ...-            and all are freed after the last, and given back
+//   COUNTxSIZE/     all of them made before the first is filled
+//   COUNTxSIZE&     so many in each of four threads at the same time
 //   nofile          from here on no file can be opened
 //   restrict        the program gives up what it might gain (prctl), as sandboxes begin
+#include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,35 +30,63 @@ static char *taken(size_t size) {
     return block;
 }
 
-static void fill_late(char **blocks, size_t count, size_t size) {
-    for (size_t i = 0; i < count; i++) {
-        blocks[i] = taken(size);
+struct step {
+    size_t count;
+    size_t size;
+    size_t touched; // of each
+    char how;       // the last letter, or 0
+};
+
+static void *run(void *argument) {
+    const struct step *step = argument;
+    char **blocks = calloc(step->count, sizeof(*blocks));
+    if (blocks == NULL) {
+        fail("no memory");
     }
-    for (size_t i = 0; i < count; i++) {
-        memset(blocks[i], 1, size);
+    for (size_t i = 0; i < step->count; i++) {
+        blocks[i] = taken(step->size);
+        memset(blocks[i], 1, step->how == '/' ? 0 : step->touched);
+    }
+    for (size_t i = 0; i < step->count && step->how == '/'; i++) {
+        memset(blocks[i], 1, step->touched);
+    }
+    for (size_t i = 0; i < step->count && step->how == '-'; i++) {
+        free(blocks[i]);
+    }
+    if (step->how == '-') {
+        (void)malloc_trim(0);
+    }
+    return NULL;
+}
+
+static void run_in_threads(struct step *step) {
+    pthread_t threads[4];
+    for (unsigned i = 0; i < 4; i++) {
+        if (pthread_create(&threads[i], NULL, run, step) != 0) {
+            fail("no thread");
+        }
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        (void)pthread_join(threads[i], NULL);
     }
 }
 
-static void take(const char *step) {
+static void take(const char *text) {
     char *end;
-    size_t count = strtoul(step, &end, 10);
-    if (*end != 'x' || count == 0) {
-        fail("a step is COUNTxSIZE, with :N, / or -; nofile; or restrict");
+    struct step step = {.count = strtoul(text, &end, 10)};
+    if (*end != 'x' || step.count == 0) {
+        fail("a step is COUNTxSIZE, with :N, -, / or &; nofile; or restrict");
     }
-    size_t size = strtoul(end + 1, &end, 10);
-    size_t touched = *end == ':' ? strtoul(end + 1, NULL, 10) : size;
-    char **blocks = calloc(count, sizeof(*blocks));
-    if (blocks == NULL || size < touched) {
-        fail("no memory, or more of a block written than there is");
+    step.size = strtoul(end + 1, &end, 10);
+    step.touched = *end == ':' ? strtoul(end + 1, &end, 10) : step.size;
+    step.how = *end;
+    if (step.touched > step.size) {
+        fail("more of a block is to be written than there is");
     }
-    if (*end == '/') {
-        fill_late(blocks, count, size);
-    }
-    for (size_t i = 0; *end != '/' && i < count; i++) {
-        blocks[i] = memset(taken(size), 1, touched);
-    }
-    for (size_t i = 0; *end == '-' && i < count; i++) {
-        free(blocks[i]);
+    if (step.how == '&') {
+        run_in_threads(&step);
+    } else {
+        (void)run(&step);
     }
 }
 

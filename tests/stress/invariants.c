@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "bin.h"
 #include "helper.h"
+#include "loose.h"
 #include "mapping.h"
 #include "pool.h"
 #include "root.h"
@@ -115,6 +116,15 @@ static void note_loose(struct notes *notes, const struct loose *loose) {
             REQUIRE(notes->pooled[head]++ == 0, "unit %u is loose twice", head);
             units += length;
         }
+    }
+    uint32_t longer = loose->first[LOOSE_LONG];
+    if (longer != 0) {
+        uint32_t length = run_length_of(run_load(longer));
+        REQUIRE(longer < notes->top && run_kind_of(run_load(longer)) == RUN_LOOSE &&
+                    length > LOOSE_UNITS_MAX,
+                "unit %u is no long loose run, but one of %u units", longer, length);
+        REQUIRE(notes->pooled[longer]++ == 0, "unit %u is loose twice", longer);
+        units += length;
     }
     REQUIRE(units == loose->units, "%u loose units, %u counted", units, loose->units);
     REQUIRE(loose->lock == 0, "loose runs: locked");
@@ -304,7 +314,7 @@ static void check_runs(struct notes *notes) {
         } else if (kind == RUN_LARGE) {
             check_units(head, length, 0);
             uint64_t size = run_at(head)->size;
-            bool filled = size > (uint64_t)(length - 1) << UNIT_SHIFT;
+            bool filled = size + size / GROWING_SPARE > (uint64_t)(length - 1) << UNIT_SHIFT;
             REQUIRE((filled || notes->forked) && size > 0 && size <= (uint64_t)length << UNIT_SHIFT,
                     "large block %u of %u units holds %llu bytes", head, length,
                     (unsigned long long)size);

@@ -54,7 +54,7 @@ static void drop(struct parcel *parcel, lucid_heap *heap, uint64_t *state) {
 }
 
 static void resize(struct parcel *parcel, lucid_heap *heap, uint64_t *state) {
-    size_t size = test_size(state) + 1;
+    size_t size = test_size_after(parcel->size, state);
     size_t kept = size < parcel->size ? size : parcel->size;
     void *before = parcel->block;
     void *block = test_random(state) % 2 == 0 ? lucid_heap_realloc(heap, before, size)

@@ -87,7 +87,7 @@ static void resize(struct parcel *parcel, uint64_t *state) {
     if (parcel->block == NULL) {
         return;
     }
-    size_t size = test_size(state) + 1;
+    size_t size = test_size_after(parcel->size, state);
     void *before = parcel->block;
     size_t kept = size < parcel->size ? size : parcel->size;
     errno = 0;

@@ -102,6 +102,11 @@ static inline size_t test_size(uint64_t *state) {
     return test_random(state) % ((size_t)1 << 20);
 }
 
+// What a block of that size becomes: any size, or, every other large one, a little more.
+static inline size_t test_size_after(size_t size, uint64_t *state) {
+    return size > 40000 && test_random(state) % 2 == 0 ? size + size / 10 : test_size(state) + 1;
+}
+
 // Resident bytes of this process, from /proc without allocating. 0: cannot tell.
 static inline size_t test_resident(void) {
     char line[128] = {0};

@@ -136,14 +136,48 @@ static void aligned_one_is_aligned(void **state) {
     free_block(aligned);
 }
 
-static void long_ones_are_not_kept(void **state) {
+static void of_long_ones_the_last_is_kept(void **state) {
     (void)state;
-    void *longest = new_block(LOOSE_UNITS_MAX, false);
-    void *longer = new_block(LOOSE_UNITS_MAX + 1, false);
-    free_block(longest);
-    free_block(longer);
-    assert_int_equal(loose_units(), LOOSE_UNITS_MAX);
-    assert_int_not_equal(run_kind_of(shape_of(longer)), RUN_LOOSE);
+    uint32_t length = LOOSE_UNITS_MAX + 1;
+    void *first = new_block(length, false);
+    void *between = new_block(1, false);
+    void *second = new_block(length + 3, false);
+    void *behind = new_block(1, false);
+    free_block(first);
+    assert_int_equal(shape_of(first), run_shape(RUN_LOOSE, length));
+    assert_int_equal(loose_units(), length);
+    assert_int_equal(loose_units_of(0), 0);
+    assert_ptr_equal(new_block(length, false), first);
+    assert_int_equal(shape_of(first), run_shape(RUN_LARGE, length));
+    free_block(first);
+    free_block(second);
+    assert_in_range(run_kind_of(shape_of(first)), RUN_NONE, RUN_FREE);
+    assert_int_equal(run_kind_of(shape_of(second)), RUN_LOOSE);
+    assert_int_equal(loose_units(), length + 3);
+    first = new_block(length, false); // another length: neither is kept any more
+    assert_in_range(run_kind_of(shape_of(second)), RUN_NONE, RUN_FREE);
+    assert_int_equal(loose_units(), 0);
+    free_block(first);
+    free_block(between);
+    free_block(behind);
+    arena_drain();
+    assert_int_equal(loose_units(), 0);
+}
+
+static void a_long_one_is_zero_and_aligned(void **state) {
+    (void)state;
+    size_t size = (LOOSE_UNITS_MAX + 1) * UNIT_SIZE;
+    char *block = new_block(LOOSE_UNITS_MAX + 1, false);
+    memset(block, 7, size);
+    free_block(block);
+    assert_ptr_equal(new_block(LOOSE_UNITS_MAX + 1, true), block);
+    for (size_t i = 0; i < size; i++) {
+        assert_int_equal(block[i], 0);
+    }
+    free_block(block);
+    char *aligned = large_new(size, 64 * UNIT_SIZE, false, NULL);
+    assert_true(is_aligned((uintptr_t)aligned, 64 * UNIT_SIZE));
+    free_block(aligned);
 }
 
 static void hardened_ones_are_not_kept(void **state) {
@@ -218,6 +252,21 @@ static void grows_over_a_loose_run(void **state) {
     assert_int_equal(loose_units(), UNITS);
     struct block what = block_of(block, "realloc");
     assert_ptr_equal(large_resize(block, &what, 2 * UNITS * UNIT_SIZE), block);
+    assert_int_equal(loose_units(), 0);
+    free_block(block);
+}
+
+// A block grows over a long one, too.
+static void grows_over_a_long_one(void **state) {
+    (void)state;
+    fill_holes();
+    char *block = new_block(4 * UNITS, false);
+    void *next = new_block(LOOSE_UNITS_MAX + 1, false);
+    assert_ptr_equal(next, block + 4 * UNITS * UNIT_SIZE);
+    fill_behind(next);
+    free_block(next);
+    assert_int_equal(run_kind_of(shape_of(next)), RUN_LOOSE);
+    assert_true(arena_extend(unit_of((uintptr_t)block), 4 * UNITS + 1));
     assert_int_equal(loose_units(), 0);
     free_block(block);
 }
@@ -494,7 +543,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(next_of_its_length_gets_it, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(zeroed_one_is_zero, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(aligned_one_is_aligned, use_much, use_no_more),
-        cmocka_unit_test_setup_teardown(long_ones_are_not_kept, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(of_long_ones_the_last_is_kept, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(a_long_one_is_zero_and_aligned, use_much, use_no_more),
+        cmocka_unit_test_setup_teardown(grows_over_a_long_one, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(hardened_ones_are_not_kept, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(no_more_than_a_share_is_kept, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(a_busy_pool_is_left_alone, use_much, use_no_more),
