@@ -44,13 +44,27 @@ static int open_pagemap(void) {
     return restricted ? -1 : os_pagemap_open();
 }
 
-bool filled_is_witness(uintptr_t huge_page) {
-    uint64_t number = (huge_page - root.fixed.base) / HUGE_PAGE_SIZE + 1;
+// Up to this number one in so many is a witness.
+static uint64_t spacing(uint64_t number) {
     uint64_t every = WITNESS_FIRST;
     while (number > every * (every < WITNESS_EVERY ? 2 : 4)) {
         every *= 2;
     }
-    return number % every == 0;
+    return every;
+}
+
+static uint64_t number_of(uintptr_t huge_page) {
+    return (huge_page - root.fixed.base) / HUGE_PAGE_SIZE + 1;
+}
+
+bool filled_is_witness(uintptr_t huge_page) {
+    return number_of(huge_page) % spacing(number_of(huge_page)) == 0;
+}
+
+// The last witness below a huge page; none: one below the arena.
+static uintptr_t witness_below(uintptr_t huge_page) {
+    uint64_t number = number_of(huge_page) - 1;
+    return huge_page - (1 + number % spacing(number)) * HUGE_PAGE_SIZE;
 }
 
 // The head of the used run a unit belongs to, 0: none. From the table of units alone: who reads the
@@ -100,17 +114,16 @@ static void look_at(struct look *look, uintptr_t area, unsigned count) {
     }
 }
 
-static void look_down(struct look *look, bool witnesses_only) {
+static void look_down(struct look *look, bool at_witnesses) {
     *look = (struct look){.count = 0};
     uintptr_t first = align_up(unit_address(1), HUGE_PAGE_SIZE);
     uintptr_t area = align_down(unit_address((uint32_t)root.live.top), HUGE_PAGE_SIZE);
-    if (!witnesses_only && area > first + LOOK_FURTHEST) {
+    if (!at_witnesses && area > first + LOOK_FURTHEST) {
         first = area - LOOK_FURTHEST;
     }
-    unsigned areas = 0;
-    while (areas < LOOK_AREAS && area > first) {
-        area -= HUGE_PAGE_SIZE;
-        if (!witnesses_only || filled_is_witness(area)) {
+    for (unsigned areas = 0; areas < LOOK_AREAS && area > first;) {
+        area = at_witnesses ? witness_below(area) : area - HUGE_PAGE_SIZE;
+        if (area >= first) {
             unsigned before = look->count;
             look_at(look, area, LOOK_PAGES >> areas);
             areas += look->count != before;

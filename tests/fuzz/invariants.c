@@ -203,6 +203,16 @@ static void check_lists(const uint32_t spans[CLASS_COUNT]) {
     }
 }
 
+// Units of the long run that a lane keeps, 0: it keeps none.
+static uint32_t long_loose(unsigned lane, uint32_t head) {
+    uint32_t length = head != 0 ? run_length_of(run_load(head)) : 0;
+    if (head != 0 && (length <= LOOSE_UNITS_MAX || run_load(head) != run_shape(RUN_LOOSE, length) ||
+                      run_at(head)->dirty != length)) {
+        fail("lane %u: run %u is no long loose one, but has %u units", lane, head, length);
+    }
+    return length;
+}
+
 static void check_loose(void) {
     uint64_t top = atomic_load(&root.live.top);
     uint64_t exist = 0;
@@ -221,6 +231,7 @@ static void check_loose(void) {
                 units += length;
             }
         }
+        units += long_loose(lane, loose->first[LOOSE_LONG]);
         if (units != loose->units || loose->lock != 0) {
             fail("lane %u: %llu loose units, %u counted; lock %u", lane, (unsigned long long)units,
                  loose->units, loose->lock);
