@@ -1,17 +1,11 @@
 #include "filled.h"
 
 #include "os/os.h"
-#include "root.h"
 #include "sizeclass.h"
 
 // So many large blocks in a row are no accident.
 #define UNFILLED_MAX 4u
 #define BLOCK_PAGES 8u
-
-// Number n from 1 on is a witness if n is 8, 16, 32, 64, 96 or 128, and from there on there are two in
-// each doubling: the first touch of one costs as much as that of ten huge pages.
-#define WITNESS_FIRST 8u
-#define WITNESS_EVERY 32u
 
 // A look at the arena: at so many huge pages in which the program has something, from the top down;
 // the last one counts twice.
@@ -44,27 +38,10 @@ static int open_pagemap(void) {
     return restricted ? -1 : os_pagemap_open();
 }
 
-// Up to this number one in so many is a witness.
-static uint64_t spacing(uint64_t number) {
-    uint64_t every = WITNESS_FIRST;
-    while (number > every * (every < WITNESS_EVERY ? 2 : 4)) {
-        every *= 2;
-    }
-    return every;
-}
-
-static uint64_t number_of(uintptr_t huge_page) {
-    return (huge_page - root.fixed.base) / HUGE_PAGE_SIZE + 1;
-}
-
-bool filled_is_witness(uintptr_t huge_page) {
-    return number_of(huge_page) % spacing(number_of(huge_page)) == 0;
-}
-
 // The last witness below a huge page; none: one below the arena.
 static uintptr_t witness_below(uintptr_t huge_page) {
-    uint64_t number = number_of(huge_page) - 1;
-    return huge_page - (1 + number % spacing(number)) * HUGE_PAGE_SIZE;
+    uint64_t number = filled_number(huge_page) - 1;
+    return huge_page - (1 + number % filled_spacing(number)) * HUGE_PAGE_SIZE;
 }
 
 // The head of the used run a unit belongs to, 0: none. From the table of units alone: who reads the
@@ -176,8 +153,8 @@ static bool is_filled(uintptr_t start, size_t size) {
     return touched == 0 || touched > BLOCK_PAGES / 2;
 }
 
-// pre: the heap is the calling thread's. Others may have freed the block.
-static READS_RACILY void judge(struct heap *heap) {
+// Others may have freed the block.
+READS_RACILY void filled_judge(struct heap *heap) {
     uint32_t head = heap->fresh_block;
     heap->fresh_block = 0;
     if (head != 0 && run_kind_of(run_load(head)) == RUN_LARGE &&
@@ -192,14 +169,7 @@ bool filled_blocks(uint32_t head) {
     if (heap == heap_of_nobody()) {
         return true;
     }
-    judge(heap);
+    filled_judge(heap);
     heap->fresh_block = head;
     return heap->unfilled < UNFILLED_MAX;
-}
-
-void filled_block_ends(uint32_t head) {
-    struct heap *heap = heap_mine();
-    if (heap != heap_of_nobody() && heap->fresh_block == head) {
-        judge(heap);
-    }
 }

@@ -7,10 +7,30 @@
 #ifndef LUCID_FILLED_H
 #define LUCID_FILLED_H
 
-#include "base.h"
+#include "root.h"
 
-// Is this part of the arena, a whole huge page, a witness? In a large arena fewer are.
-bool filled_is_witness(uintptr_t huge_page);
+// The arena's huge pages are numbered from 1 on. Witnesses are 8, 16, 32, 64, 96 and 128, and from there
+// on two in each doubling: the first touch of one costs as much as that of ten huge pages.
+#define FILLED_FIRST 8u
+#define FILLED_EVERY 32u
+
+// About this number one in so many is a witness.
+static inline uint64_t filled_spacing(uint64_t number) {
+    uint64_t every = FILLED_FIRST;
+    while (number > every * (every < FILLED_EVERY ? 2 : 4)) {
+        every *= 2;
+    }
+    return every;
+}
+
+static inline uint64_t filled_number(uintptr_t huge_page) {
+    return (huge_page - root.fixed.base) / HUGE_PAGE_SIZE + 1;
+}
+
+// Is this part of the arena, a whole huge page, a witness?
+static inline bool filled_is_witness(uintptr_t huge_page) {
+    return filled_number(huge_page) % filled_spacing(filled_number(huge_page)) == 0;
+}
 
 enum filled {
     FILLED_SURELY, // witnesses would not say more
@@ -27,7 +47,15 @@ enum filled filled_lately(void);
 // in a row were not. Reads a file, too.
 bool filled_blocks(uint32_t head);
 
-// A large block is about to be freed.
-void filled_block_ends(uint32_t head);
+// Looks at the last of them. pre: the heap is the calling thread's.
+void filled_judge(struct heap *heap);
+
+// The calling thread is about to free a large block.
+static inline void filled_block_ends(uint32_t head) {
+    struct heap *heap = heap_mine();
+    if (heap != heap_of_nobody() && unlikely(heap->fresh_block == head)) {
+        filled_judge(heap);
+    }
+}
 
 #endif

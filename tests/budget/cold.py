@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Looks whether what most processes never use of the library (cmake/cold.ld) is resident in one: the code
-that lies apart, and more than a few pages of data.
+that lies apart, and more than a few pages of data; and whether the rest of the code is no more than the
+kernel maps around one page of it, as a process would have the next such part resident for little of it.
 
 usage: cold.py --library LIB
 
@@ -15,6 +16,7 @@ import sys
 
 
 DATA_PAGES = 4  # relocated constants, both parts of the root, and one in hand
+CODE_KIB = 64  # 16 pages of 4 KiB
 
 
 def segments_of(smaps, library, code):
@@ -47,6 +49,9 @@ def main():
     (hot, _), (cold, resident) = segments
     print(f"{hot} KiB in use by every process, {cold} KiB apart, {resident} KiB of it resident, "
           f"{data} KiB of data")
+    if hot > CODE_KIB and os.sysconf("SC_PAGE_SIZE") == 4096:
+        print(f"more than {CODE_KIB} KiB: what few processes run belongs into cmake/cold.ld")
+        return 1
     return 1 if resident > 0 else 0
 
 
