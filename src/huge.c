@@ -50,7 +50,7 @@ static void decline_witnesses(uintptr_t start, uintptr_t end) {
     }
 }
 
-// The unit from which on the arena's end was declined, as long as it is.
+// From here on the arena's end was declined, as long as nothing behind it is asked for.
 static uintptr_t small_tail(void) {
     uint32_t unit = __atomic_load_n(&giving()->small_tail, __ATOMIC_RELAXED);
     return unit != 0 ? unit_address(unit) : UINTPTR_MAX;
@@ -65,7 +65,9 @@ static void ask_if_filled(uintptr_t start, uintptr_t end) {
     enum filled filled = filled_lately();
     if (filled == FILLED_NOT) {
         os_advise_small((void *)start, end - start);
-        set_small_tail(small_tail() < start ? unit_of(small_tail()) : unit_of(start));
+        if (small_tail() == UINTPTR_MAX) {
+            set_small_tail(unit_of(start));
+        }
         return;
     }
     set_small_tail(0);

@@ -6,10 +6,12 @@
 //   ...-            and all are freed after the last, and given back
 //   COUNTxSIZE/     all of them made before the first is filled
 //   COUNTxSIZE&     so many in each of four threads at the same time
+//   COUNTxSIZEz     zeroed ones, of each of whose pages a byte is read and then written
 //   nofile          from here on no file can be opened
 //   restrict        the program gives up what it might gain (prctl), as sandboxes begin
 #include <malloc.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +24,8 @@ static void fail(const char *what) {
     exit(2);
 }
 
-static char *taken(size_t size) {
-    char *block = malloc(size);
+static char *taken(size_t size, bool zeroed) {
+    char *block = zeroed ? calloc(1, size) : malloc(size);
     if (block == NULL) {
         fail("no memory");
     }
@@ -44,7 +46,10 @@ static void *run(void *argument) {
         fail("no memory");
     }
     for (size_t i = 0; i < step->count; i++) {
-        blocks[i] = taken(step->size);
+        blocks[i] = taken(step->size, step->how == 'z');
+        for (size_t at = 0; step->how == 'z' && at < step->size; at += 4096) {
+            ((volatile char *)blocks[i])[at]++;
+        }
         memset(blocks[i], 1, step->how == '/' ? 0 : step->touched);
     }
     for (size_t i = 0; i < step->count && step->how == '/'; i++) {
@@ -75,7 +80,7 @@ static void take(const char *text) {
     char *end;
     struct step step = {.count = strtoul(text, &end, 10)};
     if (*end != 'x' || step.count == 0) {
-        fail("a step is COUNTxSIZE, with :N, -, / or &; nofile; or restrict");
+        fail("a step is COUNTxSIZE, with :N, -, /, & or z; nofile; or restrict");
     }
     step.size = strtoul(end + 1, &end, 10);
     step.touched = *end == ':' ? strtoul(end + 1, &end, 10) : step.size;

@@ -1,4 +1,4 @@
-"""The option thp, and that memory which was given back does not come again as huge pages."""
+"""The option thp, and that huge pages do not fill what the program left untouched or what was given back."""
 
 import os
 import re
@@ -186,11 +186,13 @@ class Huge(Case):
         self.assertEqual(self.take("200x1048576:16384", "9x8000000")[2], 3)
         if shutil.which("strace") is None:
             self.skipTest("strace is not installed")
-        for how, opened in ((), True), (("restrict",), False):
+        for how, options, opened in (((), "", True), (("restrict",), "", False),
+                                     ((), "thp=never", False), ((), "thp=always", False)):
             log = self.folder / "log"
             self.succeed("strace", "-f", "-o", log, "-e", "trace=openat", SPARSE, *how,
-                         "200x1048576:16384", "9x8000000", env={"LD_PRELOAD": LIBRARY})
-            self.assertEqual("pagemap" in log.read_text(encoding="utf-8"), opened)
+                         "200x1048576:16384", "9x8000000",
+                         env={"LD_PRELOAD": LIBRARY, "LUCID_OPTIONS": options})
+            self.assertEqual("pagemap" in log.read_text(encoding="utf-8"), opened, (how, options))
 
     def test_small_blocks_ask_nobody(self):
         if shutil.which("strace") is None:
@@ -199,6 +201,19 @@ class Huge(Case):
         self.succeed("strace", "-f", "-o", log, "-e", "trace=openat", SPARSE, "200000x512",
                      env={"LD_PRELOAD": LIBRARY})
         self.assertNotIn("pagemap", log.read_text(encoding="utf-8"))
+
+    def faults(self, *steps):
+        process = self.begin(SPARSE, *steps)
+        self.assertEqual(process.stdout.readline(), "done\n")
+        with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
+            return int(stat.read().rpartition(")")[2].split()[7])
+
+    def test_zeroed_blocks_are_put_there_where_huge_pages_were_declined(self):
+        hugepages.set_system(self, "madvise")
+        sparse, zeroed = "200x1048576:16384", "100x200000z"
+        elsewhere = self.faults("1x100", zeroed) - self.faults("1x100")
+        self.assertGreater(elsewhere, 100 * 48)
+        self.assertLess(self.faults(sparse, zeroed) - self.faults(sparse), elsewhere * 1.2)
 
     def test_a_first_growth_by_a_recycled_block(self):
         hugepages.set_system(self, "madvise")

@@ -528,6 +528,29 @@ static void what_doubles_has_none(void **state) {
     lucid_free(grown);
 }
 
+static void nor_has_what_a_region_has(void **state) {
+    (void)state;
+    lucid_heap *heap = lucid_heap_new("growing a little");
+    char *block = lucid_heap_alloc(heap, GROWN - UNIT_SIZE);
+    fill_behind(block);
+    char *grown = lucid_heap_realloc(heap, block, GROWN);
+    assert_ptr_not_equal(grown, block);
+    assert_non_null(block_of(grown, "free").region);
+    assert_int_equal(units_of(grown), 40);
+    lucid_heap_destroy(heap);
+}
+
+static void nor_has_anything_hardened(void **state) {
+    (void)state;
+    void *pointer = new_block(39, false);
+    struct block block = block_of(pointer, "realloc");
+    assert_true(large_grows_on(&block, GROWN));
+    root.live.watch |= WATCH_HARDEN;
+    assert_false(large_grows_on(&block, GROWN));
+    root.live.watch &= ~(uint32_t)WATCH_HARDEN;
+    free_block(pointer);
+}
+
 static void nor_has_anything_with_a_limit(void **state) {
     (void)state;
     root.live.allowance.most = (uint64_t)1 << 40;
@@ -553,6 +576,8 @@ int main(void) {
         cmocka_unit_test(what_grows_a_little_has_a_spare_end),
         cmocka_unit_test(and_gives_it_up_when_it_shrinks),
         cmocka_unit_test(what_doubles_has_none),
+        cmocka_unit_test(nor_has_what_a_region_has),
+        cmocka_unit_test(nor_has_anything_hardened),
         cmocka_unit_test(nor_has_anything_with_a_limit),
         cmocka_unit_test_setup(freed_mappings_are_recycled, forget_recycled),
         cmocka_unit_test_setup(not_what_is_too_large, forget_recycled),

@@ -287,7 +287,8 @@ static void nothing_is_ours_without_a_start(void **state) {
 
 // ---- damage -----------------------------------------------------------------------------------------
 
-// A free run, longer than those of which lanes keep several, between two that are in use. Returns its first unit.
+// A free run, longer than those of which lanes keep several, between two that are in use. Returns its
+// first unit.
 static uint32_t free_run(void) {
     const size_t size = (LOOSE_UNITS_MAX + 1) * UNIT_SIZE;
     char *blocks[3];
