@@ -1,7 +1,8 @@
 # The front door. Everything real happens in CMake; these are the words to say to it.
 #
 #   make                  build/liblucid.so  build/liblucid.a  build/lucid.o  build/lucid
-#   make demo             set up, build, run real programs under lucid and under the C library's malloc
+#   make demo             set up, build, run real programs under lucid
+#                         and under the C library's malloc
 #   make check            set up, build with gcc and clang, lint, run every test
 #   make bench            the benchmarks; make bench-quick is the short form
 #   make portability      build and test for musl, aarch64 (also under kernels of it), clang and
@@ -25,13 +26,17 @@ OPTIONS ?=
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all configure demo check portability bench bench-quick soak coverage mutate install clean format
+.PHONY: all configure demo check portability bench bench-quick soak coverage mutate install clean \
+        format
 
 all: configure
 	@$(CMAKE) --build $(BUILD) --parallel $(JOBS)
 
 configure:
-	@command -v $(CMAKE) >/dev/null || { echo 'lucid: cmake is missing; scripts/bootstrap build installs what a build needs' >&2; exit 2; }
+	@command -v $(CMAKE) >/dev/null || { \
+		echo 'lucid: cmake is missing; scripts/bootstrap build installs what a build needs' >&2; \
+		exit 2; \
+	}
 	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(OPTIONS) --log-level=NOTICE
 
 demo:

@@ -13,8 +13,9 @@ FAILURES = []
 
 
 def check(work, what, says, *words):
-    done = subprocess.run([RUN, "--only", "once", "--rounds", "1", "--no-curves", "--peers", "glibc",
-                           "--work", work, *words], capture_output=True, text=True, check=False,
+    done = subprocess.run([RUN, "--only", "once", "--rounds", "1", "--no-curves",
+                           "--peers", "glibc", "--work", work, *words],
+                          capture_output=True, text=True, check=False,
                           env=dict(os.environ, LUCID=sys.argv[1]))
     lines = done.stderr.splitlines()
     holds = (done.returncode == 2 and done.stdout == "" and lines and says in lines[-1]

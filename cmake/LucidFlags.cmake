@@ -25,7 +25,8 @@ target_compile_options(lucid_flags INTERFACE
 )
 
 if(NOT LUCID_PAGE_SIZE MATCHES "^(0|4096|16384|65536)$")
-    message(FATAL_ERROR "LUCID_PAGE_SIZE=${LUCID_PAGE_SIZE}: use 4096, 16384 or 65536, or 0 for the machine's own.")
+    message(FATAL_ERROR "LUCID_PAGE_SIZE=${LUCID_PAGE_SIZE}: use 4096, 16384 or 65536, "
+        "or 0 for the machine's own.")
 endif()
 
 if(LUCID_SANITIZE)
@@ -34,7 +35,8 @@ if(LUCID_SANITIZE)
     endif()
     if(LUCID_OVERRIDE AND NOT LUCID_SANITIZE STREQUAL "undefined")
         message(FATAL_ERROR
-            "LUCID_SANITIZE=${LUCID_SANITIZE} brings a malloc of its own: add -DLUCID_OVERRIDE=OFF.")
+            "LUCID_SANITIZE=${LUCID_SANITIZE} brings a malloc of its own: "
+            "add -DLUCID_OVERRIDE=OFF.")
     endif()
     set(sanitize -fsanitize=${LUCID_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_compile_options(lucid_flags INTERFACE ${sanitize})

@@ -38,7 +38,8 @@ _lucid_options()
     echo --help
 }
 
-# What a command works on: a program for run, bench and tour, else the number of a process or a core.
+# What a command works on: a program for run, bench and tour, else the number
+# of a process or a core.
 _lucid_argument()
 {
     case $1 in

@@ -133,7 +133,8 @@ struct lucid_stats {
 /* Fills a struct whose `size` the caller has set to its sizeof. On return `size` is what this
  * library has filled: less than the caller's when the library is older, and the rest is 0 then.
  * Returns 0, or -1 with errno: EINVAL, NULL or a size that is none; ENOMEM, there is no heap. Takes
- * time in proportion to the number of spans and free runs, and some system calls. Never allocates, so it may be called under the caller's own locks. */
+ * time in proportion to the number of spans and free runs, and some system calls. Never allocates,
+ * so it may be called under the caller's own locks. */
 int lucid_stats_get(struct lucid_stats *stats) LUCID_NOTHROW;
 
 /* Writes the same and the blocks of each size class to a file descriptor: as one line of JSON
@@ -145,11 +146,11 @@ int lucid_stats_print_openmetrics(int fd) LUCID_NOTHROW;
 /* Gives all free memory back to the system that can go, and returns how many bytes went at once:
  * what the calling thread's bins, the threads that are gone, the spans and the pool held. Other
  * threads' bins are theirs: each thread is asked, and gives back all that its bins hold at its next
- * call that frees a block of a class it has free blocks of, or that finds a bin empty. From a thread
- * that makes no such call a thread of lucid's own takes it within a moment, but for one block of each
- * size class; where there can be no such thread it stays, at most 64 KiB for each size class.
- * lucid_malloc_trim does the same, but leaves `keep` bytes of free memory, and never breaks up huge
- * pages for free memory that was not written to. */
+ * call that frees a block of a class it has free blocks of, or that finds a bin empty. From a
+ * thread that makes no such call a thread of lucid's own takes it within a moment, but for one
+ * block of each size class; where there can be no such thread it stays, at most 64 KiB for each
+ * size class. lucid_malloc_trim does the same, but leaves `keep` bytes of free memory, and never
+ * breaks up huge pages for free memory that was not written to. */
 size_t lucid_trim(void) LUCID_NOTHROW;
 
 /* Options by name, their values as text in the notation of lucid-options(7).

@@ -55,8 +55,8 @@ static inline void *pop_medium(size_t size) {
     return block;
 }
 
-// The canary needs room of its own. Without mappings left, a large block goes without a fence: in the
-// arena, because a mapping without one would be taken for one that has it.
+// The canary needs room of its own. Without mappings left, a large block goes without a fence: in
+// the arena, because a mapping without one would be taken for one that has it.
 static COLD void *hardened_new(size_t size, size_t alignment, bool zero) {
     unsigned class = 0;
     if (size <= SMALL_MAX - CANARY_BYTES) {

@@ -24,15 +24,16 @@ void *alloc_zeroed(size_t size);
 // PTRDIFF_MAX.
 void *alloc_mapping(size_t size);
 
-// A large block that may grow where it is. NULL: no memory; errno is as it was. pre: large_grows_on.
+// A large block that may grow where it is. NULL: no memory; errno is as it was.
+// pre: large_grows_on.
 void *alloc_growing(size_t size);
 
 // A block of a region. NULL and ENOMEM: no memory. pre: the region is live, the alignment a power
 // of two.
 void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero);
 
-// Keeps the bin out of the registers of the size and the result, and where alloc_empty wants it: the
-// block is then where it is to be returned, for no instruction more.
+// Keeps the bin out of the registers of the size and the result, and where alloc_empty wants it:
+// the block is then where it is to be returned, for no instruction more.
 ALWAYS_INLINE struct bin *bin_aside(struct bin *bin) {
 #ifdef __x86_64__
     __asm__("" : "+S"(bin));

@@ -78,8 +78,8 @@ static uint32_t cut_front(uint32_t head, uint32_t tail) {
     return tail;
 }
 
-// Where in a free run the block begins. A large one lies at the end with more dirty units: what is clean
-// there would become resident, and other memory go back for it (GROWTH_MIN).
+// Where in a free run the block begins. A large one lies at the end with more dirty units: what is
+// clean there would become resident, and other memory go back for it (GROWTH_MIN).
 static uint32_t choose_start(uint32_t head, uint32_t units, size_t alignment) {
     uint32_t behind = run_length_of(run_load(head)) - units;
     uint32_t dirty = run_at(head)->dirty;
@@ -93,8 +93,9 @@ static uint32_t choose_start(uint32_t head, uint32_t units, size_t alignment) {
     return back ? head + behind : head;
 }
 
-// Units at the top become a run. Its shape is there before the top moves over it, and in append_busy it
-// goes last: the runs tile the arena after each store, because a fork may come at any time.
+// Units at the top become a run. Its shape is there before the top moves over it, and in
+// append_busy it goes last: the runs tile the arena after each store, because
+// a fork may come at any time.
 static uint32_t top_to_busy(uint32_t units) {
     uint32_t top = top_load();
     run_store(top, RUN_BUSY, units);
@@ -172,7 +173,7 @@ static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
     mark_units(first + dirty, first + length, (struct unit){.bin = 0, .back = 0});
 }
 
-// ---- loose runs; pre: the pool's lock is held -----------------------------------------------------
+// ---- loose runs; pre: the pool's lock is held ---------------------------------------------------
 
 static bool loose_to_free(unsigned lane) {
     bool any = false;
@@ -203,7 +204,7 @@ void arena_drain(void) {
     lock_drop(&live()->pool.lock);
 }
 
-// ---- taking ---------------------------------------------------------------------------------------
+// ---- taking -------------------------------------------------------------------------------------
 
 // A free run or one from the top. Memory that is dirty goes first: it costs no page fault.
 static uint32_t take_any(uint32_t units) {

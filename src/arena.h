@@ -15,15 +15,15 @@ bool arena_init(void);
 // may hold old data; with `zero` these are cleared.
 uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool zero);
 
-// Takes a run that was used before, for a span of a thread of the lane: as arena_take with UNIT_SIZE
-// and RUN_BUSY. 0: there is none; arena_take may make one of loose runs side by side.
+// Takes a run that was used before, for a span of a thread of the lane: as arena_take with
+// UNIT_SIZE and RUN_BUSY. 0: there is none; arena_take may make one of loose runs side by side.
 uint32_t arena_take_used(uint32_t units, unsigned lane);
 
 // Makes free runs of all loose ones.
 void arena_drain(void);
 
-// Has the first `bytes` of a clean run put there at once. It may stay as it is: where huge pages were
-// asked for, one fault brings more, and not every kernel can.
+// Has the first `bytes` of a clean run put there at once. It may stay as it is: where huge pages
+// were asked for, one fault brings more, and not every kernel can.
 void arena_populate(uint32_t head, size_t bytes);
 
 // Gives a run back. The first `dirty` units of it may hold data.
@@ -37,12 +37,12 @@ static inline bool arena_is_busy(void) {
 // Gives a large run back. False: it was none any more (two threads freed it at once).
 bool arena_free_large(uint32_t head);
 
-// The same, but the lane keeps it for its next large block: one of at most LOOSE_UNITS_MAX, or, of those
-// that are longer, the last.
+// The same, but the lane keeps it for its next large block: one of at most LOOSE_UNITS_MAX, or, of
+// those that are longer, the last.
 bool arena_keep_large(uint32_t head, unsigned lane);
 
-// Takes a run of that length that the lane kept; it is RUN_BUSY, its units are marked, and all of them
-// dirty. 0: there is none.
+// Takes a run of that length that the lane kept; it is RUN_BUSY, its units are marked, and all of
+// them dirty. 0: there is none.
 uint32_t arena_take_kept(uint32_t units, size_t alignment, unsigned lane);
 
 // Makes a large run longer in place if what follows is free. True: it is `units` long now.

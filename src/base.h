@@ -25,8 +25,8 @@
 #define COLD __attribute__((noinline, cold))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-// For the functions with the fast paths: they begin on a line of the instruction cache. Where malloc's
-// 52 bytes lay on two, a pair took 4 to 7% longer (docs/decisions/016).
+// For the functions with the fast paths: they begin on a line of the instruction cache. Where
+// malloc's 52 bytes lay on two, a pair took 4 to 7% longer (docs/decisions/016).
 #define ON_A_LINE __attribute__((aligned(64)))
 
 #ifndef LUCID_CHECKED

@@ -13,8 +13,9 @@ static size_t share_of(size_t bytes) {
     return threads > 1 ? bytes / threads : bytes;
 }
 
-// A burst of tiny blocks should fit into the bin. One of larger blocks holds memory that other classes and
-// threads could use, so that it may be as large only where that is a small part of what the thread uses.
+// A burst of tiny blocks should fit into the bin. One of larger blocks holds memory that other
+// classes and threads could use, so that it may be as large only where that is a small part of what
+// the thread uses.
 static size_t bytes_least(size_t size) {
     if (size <= BIN_BURST_SIZE) {
         return BIN_BYTES_MAX;

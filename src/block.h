@@ -51,9 +51,9 @@ ALWAYS_INLINE void bin_step(struct bin *bin, int blocks) {
 #endif
 }
 
-// Takes the topmost block of a bin. The top moves before the slot is read, so that a top which has not
-// moved for a while tells that its thread has no block in hand (idle.h). NULL: there was none, and
-// bin_unpop is due.
+// Takes the topmost block of a bin. The top moves before the slot is read, so that a top which has
+// not moved for a while tells that its thread has no block in hand (idle.h). NULL: there was none,
+// and bin_unpop is due.
 ALWAYS_INLINE void *bin_pop(struct bin *bin) {
     void **top = bin->top;
     bin_step(bin, -1);
@@ -61,9 +61,9 @@ ALWAYS_INLINE void *bin_pop(struct bin *bin) {
     return top[-1];
 }
 
-// The bins of nobody belong to all threads without a heap. Each of these moves a top down by one slot
-// from where it saw it, and comes here at once: a top is never further down than there are threads in
-// between, and each thread is in its first malloc or has ended.
+// The bins of nobody belong to all threads without a heap. Each of these moves a top down by one
+// slot from where it saw it, and comes here at once: a top is never further down than there are
+// threads in between, and each thread is in its first malloc or has ended.
 READS_RACILY static inline void bin_unpop(struct bin *bin) {
     if ((uintptr_t)bin - (uintptr_t)root.live.nobody < sizeof(root.live.nobody)) {
         *(void **volatile *)&bin->top = bin_of_nobody().top;
@@ -72,8 +72,8 @@ READS_RACILY static inline void bin_unpop(struct bin *bin) {
     }
 }
 
-// Puts a block on top of a bin that has room. The slot first: in between the child of a fork, or who
-// looks from outside, would take for free what was in the slot before.
+// Puts a block on top of a bin that has room. The slot first: in between the child of a fork, or
+// who looks from outside, would take for free what was in the slot before.
 ALWAYS_INLINE void bin_push(struct bin *bin, void **top, void *block) {
     *top = block;
     atomic_signal_fence(memory_order_release);

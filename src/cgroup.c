@@ -75,7 +75,8 @@ static bool names_memory(const char *words, size_t length) {
     return false;
 }
 
-// A line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH; version 2 has number 0 and no controllers.
+// A line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH;
+// version 2 has number 0 and no controllers.
 static uint64_t limit_of_line(const char *line, size_t length, cgroup_reader *read_file) {
     const char *controllers = memchr(line, ':', length);
     if (controllers == NULL) {

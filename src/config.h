@@ -59,13 +59,14 @@
 // Groups of threads that look for free blocks in different places first (lane.h). One with as many
 // cores has little to gain from more.
 #define LANES 8u
-// The stacks of such short runs fill a cache line; to fill a longer block costs much more than a search.
+// The stacks of such short runs fill a cache line;
+// to fill a longer block costs much more than a search.
 #define LOOSE_UNITS_MAX 13u
 #define LOOSE_MOVED 16u // runs that one lane gives another at once
 #define LOOSE_SHARE 32u // of what is in use: a lane with so much keeps no more large blocks' runs
 
-// A thread whose bins ran empty or full no more often than this may end soon: it uses up other lanes'
-// spans before it begins its own.
+// A thread whose bins ran empty or full no more often than this may end soon: it uses up other
+// lanes' spans before it begins its own.
 #define YOUNG_EVENTS 8u
 
 // The arena grows by at least this much, and by at most this share of itself.
@@ -76,12 +77,14 @@
 
 // Huge pages make first touches several times cheaper, and cost memory where only a part of one
 // is used. The arena asks for them once it is so large that this part does not matter, and for
-// large blocks, which are mostly filled; not where the program leaves its memory untouched (filled.h).
+// large blocks, which are mostly filled; not where the program leaves its memory
+// untouched (filled.h).
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 #define HUGE_ARENA_MIN ((size_t)32 << 20)
 #define HUGE_BLOCK_MIN ((size_t)4 << 20)
 
-// Blocks above this have a mapping of their own (option mmap_threshold), unless recycled (recycle.h).
+// Blocks above this have a mapping of their own (option mmap_threshold),
+// unless recycled (recycle.h).
 #define MAPPING_THRESHOLD ((size_t)32 << 20)
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
 #define RECYCLED_MAX ((size_t)512 << 20)
@@ -95,7 +98,8 @@
 #define POPULATE_SPANS 8u
 
 // So does a zeroed block up to this size: such a block is mostly read first, which would cost two
-// faults for each page, and in a process with threads the second one interrupts the other processors.
+// faults for each page, and in a process with threads the second one interrupts
+// the other processors.
 #define POPULATE_ZEROED_MAX ((size_t)256 << 10)
 #define POPULATE_ZEROED_THREADS_MAX ((size_t)1 << 20)
 

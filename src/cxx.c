@@ -73,7 +73,7 @@ static void *nothrow_aligned(size_t size, size_t alignment) {
     return likely(block != NULL) ? block : attempt(nothrow_slow, size, alignment);
 }
 
-// ---- the names ------------------------------------------------------------------------------------
+// ---- the names ----------------------------------------------------------------------------------
 
 #define OPERATOR EXPORT __attribute__((weak))
 #define OPERATOR_IS(own) __attribute__((alias(#own)))
@@ -111,7 +111,7 @@ OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignmen
 OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t alignment,
                                                   const struct nothrow *tag);
 
-// ---- new ------------------------------------------------------------------------------------------
+// ---- new ----------------------------------------------------------------------------------------
 
 static ON_A_LINE void *own_new(size_t size) {
     return new_plain(size);
@@ -165,7 +165,7 @@ void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const st
                         : attempt(_ZnamSt11align_val_t, size, alignment);
 }
 
-// ---- delete ---------------------------------------------------------------------------------------
+// ---- delete -------------------------------------------------------------------------------------
 
 static ON_A_LINE void own_delete(void *pointer) {
     free_fast(pointer, "operator delete");

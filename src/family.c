@@ -1,5 +1,5 @@
-// The statistics of the C library's malloc: mallinfo, malloc_info, malloc_stats. All of them walk the
-// tables (walk.h); nothing is counted on the fast paths.
+// The statistics of the C library's malloc: mallinfo, malloc_info, malloc_stats. All of them walk
+// the tables (walk.h); nothing is counted on the fast paths.
 #include "export.h"
 #include "fork.h"
 #include "init.h"

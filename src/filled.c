@@ -32,7 +32,8 @@ static struct giving *giving(void) {
     return &root.live.giving;
 }
 
-// Negative: nobody tells. Once the program has restricted itself, it may be ended for opening a file.
+// Negative: nobody tells. Once the program has restricted itself,
+// it may be ended for opening a file.
 static int open_pagemap(void) {
     bool restricted = __atomic_load_n(&giving()->restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
     return restricted ? -1 : os_pagemap_open();
@@ -108,8 +109,8 @@ static void look_down(struct look *look, bool at_witnesses) {
     }
 }
 
-// Of the pages in blocks that were touched at all, is at least half there? One that was not is to be
-// filled still, for all that can be known.
+// Of the pages in blocks that were touched at all, is at least half there? One that was not is to
+// be filled still, for all that can be known.
 static bool are_filled(const struct look *look) {
     int pagemap = open_pagemap();
     if (pagemap < 0) {

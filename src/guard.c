@@ -40,7 +40,7 @@ static struct guard_slot *slot_near(uintptr_t address) {
     return address % page < page / 2 || !touches ? &guard.slots[left] : &guard.slots[right];
 }
 
-// ---- reports --------------------------------------------------------------------------------------
+// ---- reports ------------------------------------------------------------------------------------
 
 static void print_calls(const char *what, uint32_t tid, const uint64_t *frames, unsigned count) {
     char buffer[120];
@@ -120,7 +120,7 @@ static COLD bool report_access(const struct os_access *access) {
     return true;
 }
 
-// ---- blocks ---------------------------------------------------------------------------------------
+// ---- blocks -------------------------------------------------------------------------------------
 
 // pre: locked. False: no memory or no address space; not tried again.
 static bool pool_ready(void) {

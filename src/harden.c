@@ -89,7 +89,7 @@ static bool is_live(const void *block) {
     return (atomic_load_explicit(live_word(block, &bit), memory_order_relaxed) & bit) != 0;
 }
 
-// ---- canaries and the pattern of freed blocks -----------------------------------------------------
+// ---- canaries and the pattern of freed blocks ---------------------------------------------------
 
 // Puts the canary behind the block and counts its padding, until unseal() takes that back.
 static void seal(void *block, unsigned class, size_t asked) {
@@ -139,7 +139,7 @@ static void check_wiped(const void *block, unsigned class, const char *function)
     }
 }
 
-// ---- placement ------------------------------------------------------------------------------------
+// ---- placement ----------------------------------------------------------------------------------
 
 // All blocks of a new span become free ones, wiped as if they had been used. pre: held by the
 // caller. The bits come last: a fork that cuts this off loses blocks, but issues none twice.
@@ -230,7 +230,7 @@ bool harden_resize(void *block, unsigned class, size_t old, size_t asked) {
     return true;
 }
 
-// ---- quarantine -------------------------------------------------------------------------------------
+// ---- quarantine ---------------------------------------------------------------------------------
 
 static unsigned class_of(const void *block) {
     return root.fixed.units[unit_of((uintptr_t)block)].bin / sizeof(struct bin);

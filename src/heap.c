@@ -14,15 +14,15 @@
 #define EXIT_ROUNDS 2
 #define ORPHANS_TRIED 4u
 
-// The process that the heaps' threads belong to; 0: there was one thread only so far. Whoever runs in
-// this memory under another number (a child of vfork) cannot tell which of them live.
+// The process that the heaps' threads belong to; 0: there was one thread only so far. Whoever runs
+// in this memory under another number (a child of vfork) cannot tell which of them live.
 static _Atomic uint32_t process;
 
 static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec")));
 
-// A thread that begins with a free gives the block back at once. It often is what another thread left
-// to it, and its neighbours were left to others: used again from the bin, all of them would write to
-// the same cache lines from then on.
+// A thread that begins with a free gives the block back at once. It often is what another thread
+// left to it, and its neighbours were left to others: used again from the bin, all of them would
+// write to the same cache lines from then on.
 static _Thread_local bool freed_before __attribute__((tls_model("initial-exec")));
 
 // Looked at without the lock, too (bin.c). pre: the registry is locked.
@@ -69,8 +69,8 @@ static void bins_prepare(struct bin *bins) {
     }
 }
 
-// What a thread whose calls are all watched has for a heap: bins like those of nobody, but its own, as
-// malloc writes to them. pre: it has `heap`.
+// What a thread whose calls are all watched has for a heap: bins like those of nobody, but its own,
+// as malloc writes to them. pre: it has `heap`.
 static struct heap *heap_to_show(struct heap *heap) {
     if (heap->shut == NULL) {
         heap->shut = meta_take_for_good(CLASS_COUNT * sizeof(*heap->shut));
@@ -89,8 +89,8 @@ static bool is_orphan(const struct heap *heap, uint32_t own_tid) {
     return owned && (heap->tid == own_tid || !os_thread_alive(heap->tid));
 }
 
-// A heap whose thread ended without its hook. Looks at a few heaps only, at others each time, so that
-// a crowd of threads does not look at each other. pre: the registry is locked.
+// A heap whose thread ended without its hook. Looks at a few heaps only, at others each time, so
+// that a crowd of threads does not look at each other. pre: the registry is locked.
 static struct heap *find_orphan(uint32_t own_tid) {
     static struct heap *next;
     struct heap *heap = next;
@@ -151,8 +151,8 @@ void heap_verify(void) {
     }
 }
 
-// Takes the next heap behind `after` (NULL: the first) that is not ours and in use: asks its thread,
-// or makes it ours if its thread is gone. Returns it; NULL: there is none.
+// Takes the next heap behind `after` (NULL: the first) that is not ours and in use: asks its
+// thread, or makes it ours if its thread is gone. Returns it; NULL: there is none.
 // tid 0: nobody can be told to be gone.
 static COLD struct heap *ask_next(struct heap *mine, struct heap *after, uint32_t tid,
                                   bool *orphan) {

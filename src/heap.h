@@ -19,8 +19,8 @@ struct heap *heap_for_free(void);
 // Gives back what the calling thread has in its bins, which verifies it.
 void heap_verify(void);
 
-// Asks all other threads for what they have in their bins (idle_ask), and gives back what threads had
-// that ended without their hook. For the thread of `mine`; NULL: it has no heap.
+// Asks all other threads for what they have in their bins (idle_ask), and gives back what threads
+// had that ended without their hook. For the thread of `mine`; NULL: it has no heap.
 void heap_ask_others(struct heap *mine);
 
 // To be called before main. The hook that gives a heap back when its thread ends hangs on a thread
@@ -29,8 +29,8 @@ void heap_ask_others(struct heap *mine);
 void heap_prepare_hook(void);
 
 // In the child of a fork, before anything else is allocated: gives back what the threads that
-// are gone had in their bins. `forker` is the heap of the thread that lives on (that of nobody: it has
-// none), NULL if that is not known. Counts and lists of spans are made anew afterwards.
+// are gone had in their bins. `forker` is the heap of the thread that lives on (that of nobody: it
+// has none), NULL if that is not known. Counts and lists of spans are made anew afterwards.
 void heap_after_fork(struct heap *forker);
 
 #endif

@@ -74,8 +74,8 @@ static bool is_worth_staying(void) {
     return release_possible() > helper_keep_units() + helper_start_units() / 2;
 }
 
-// One look at the heap. False: there is nothing left to wait for. `wait`: the next look is due then.
-// `last`: before it leaves, also the share goes that is kept at hand for programs that go on.
+// One look at the heap. False: there is nothing left to wait for. `wait`: the next look is due
+// then. `last`: before it leaves, also the share goes that is kept at hand for programs that go on.
 static bool look(uint32_t *wait, bool last) {
     struct giving *g = giving();
     bool asked = atomic_exchange(&g->empty, 0) != 0;

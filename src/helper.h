@@ -35,9 +35,9 @@ bool helper_call(void);
 // From now on helper_call_now may be used. May call back into malloc.
 void helper_prepare(void);
 
-// As helper_call, for a signal handler, whatever it interrupts: takes no lock, or only tries to, and
-// a helper that sleeps wakes up. True may also mean that the thread it interrupted, or another one,
-// is about to do the same: ask again a little later.
+// As helper_call, for a signal handler, whatever it interrupts: takes no lock, or only tries to,
+// and a helper that sleeps wakes up. True may also mean that the thread it interrupted, or another
+// one, is about to do the same: ask again a little later.
 bool helper_call_now(void);
 
 // Until helper_resume there is no helper, and none is started: for who looks at a heap at rest.

@@ -77,8 +77,8 @@ static void ask_if_filled(uintptr_t start, uintptr_t end) {
     }
 }
 
-// What is settled so far goes up to huge_end, or, as huge pages are settled whole, a part of one above
-// the limit.
+// What is settled so far goes up to huge_end, or, as huge pages are settled whole, a part of one
+// above the limit.
 void huge_arena(uintptr_t start, bool apart) {
     if (allowance_is_limited() || wish() == THP_NEVER) {
         os_advise_small((void *)start, limit_address() - start);

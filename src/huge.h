@@ -1,8 +1,8 @@
 // Huge pages: which memory asks for them, and which declines them (option thp). A huge page makes
 // first touches several times cheaper, and takes memory where only a part of it is used.
 //
-//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, and in large blocks; declined
-//            where the program leaves most of its memory untouched (filled.h)
+//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, and in large blocks;
+//            declined where the program leaves most of its memory untouched (filled.h)
 //   never    declined in the arena, in mappings and in the tables
 //   always   asked for in all of the arena and in mappings
 //
@@ -17,8 +17,8 @@
 // The tables have been reserved. Called once.
 void huge_begin(void);
 
-// What the arena has from `start` up to its limit is new; `apart`: it does not go on where the arena
-// ended. pre: the pool's lock is held.
+// What the arena has from `start` up to its limit is new; `apart`: it does not go on where the
+// arena ended. pre: the pool's lock is held.
 void huge_arena(uintptr_t start, bool apart);
 
 // A fresh run of clean units is to be one block.
@@ -31,8 +31,8 @@ void huge_mapping(uintptr_t start, size_t length);
 // part of it is touched.
 bool huge_wants_end(size_t arena);
 
-// Have huge pages been asked for here, in the arena, or beside it? Without the pool's lock an old answer
-// may come.
+// Have huge pages been asked for here, in the arena, or beside it? Without the pool's lock an old
+// answer may come.
 bool huge_covers(uintptr_t address);
 
 // Or anywhere between these?

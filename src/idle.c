@@ -104,7 +104,7 @@ void idle_after_fork(struct heap *heap) {
     settle(heap);
 }
 
-// ---- the helper, or who needs memory at once ------------------------------------------------------
+// ---- the helper, or who needs memory at once ----------------------------------------------------
 
 // The bin's owner may be changing it, or be about to use it: it only ever compares `end` with the
 // top, so that a bin with this end is one more that looks full. An owner that overwrites it at the
@@ -182,8 +182,8 @@ static void fence_bin(struct heap *heap, unsigned class) {
 }
 
 // pre: ASKED for long enough, the lock is held, the thread is on no slow path.
-// The child of a fork in between must know of every block that is kept aside: the stage comes before
-// the fences, and each fence before the slots that it empties.
+// The child of a fork in between must know of every block that is kept aside: the stage comes
+// before the fences, and each fence before the slots that it empties.
 static void fence_off(struct heap *heap) {
     for (unsigned class = 1; class < CLASS_COUNT; class ++) {
         heap->fences[class].slot = 0;
@@ -196,7 +196,8 @@ static void fence_off(struct heap *heap) {
 }
 
 // Gives back some blocks, the last of which is number `leaving` of its bin. Until they have left it
-// for good, whoever reads the bins must not count on them; the child of a fork in between loses them.
+// for good, whoever reads the bins must not count on them;
+// the child of a fork in between loses them.
 static void give_batch(struct heap *heap, unsigned class, void **blocks, uint32_t count,
                        uint32_t leaving) {
     heap->flush_class = class;
@@ -208,8 +209,8 @@ static void give_batch(struct heap *heap, unsigned class, void **blocks, uint32_
     }
 }
 
-// Everything up to the fence and the block that was kept aside for it, the oldest first. pre: no fast
-// path can reach them.
+// Everything up to the fence and the block that was kept aside for it, the oldest first. pre: no
+// fast path can reach them.
 static uint32_t take_bin(struct heap *heap, unsigned class, struct fence *fence) {
     uint32_t last = fence->slot;
     for (uint32_t given = 0, count; given < last - 1; given += count) {

@@ -13,8 +13,8 @@ static struct class_list *list_of(const struct run *span) {
 
 // ---- lists; pre: the list's lock is held --------------------------------------------------------
 
-// The pool looks at the record in front of a free run, which may be a span of one unit, and believes
-// what it finds only if the shapes agree (pool_run_before).
+// The pool looks at the record in front of a free run, which may be a span of one unit, and
+// believes what it finds only if the shapes agree (pool_run_before).
 static void set_prev(uint32_t head, uint32_t prev) {
     __atomic_store_n(&run_at(head)->prev, prev, __ATOMIC_RELAXED);
 }

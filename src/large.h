@@ -11,19 +11,20 @@ void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *r
 // The same in the arena, where a mapping will not do. NULL: no memory, or too large for the arena.
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
-// The same in a mapping of its own, whatever the size, and zero. NULL: no memory. pre: size <= PTRDIFF_MAX.
+// The same in a mapping of its own, whatever the size, and zero. NULL: no memory.
+// pre: size <= PTRDIFF_MAX.
 void *large_new_mapping(size_t size, size_t alignment, struct lucid_region *region);
 
 // Is the copy of a block that grows to this size to be a mapping, although the arena would have it?
 // It may go on growing, for which a mapping needs no copies.
 bool large_outgrows(const struct block *block, size_t size);
 
-// Is the copy of a block that grows to this size to have a spare end? What grew by less than a quarter
-// will grow by as much again, and then stays where it is.
+// Is the copy of a block that grows to this size to have a spare end? What grew by less than a
+// quarter will grow by as much again, and then stays where it is.
 bool large_grows_on(const struct block *block, size_t size);
 
-// A block in the arena with that end, an eighth of it, which becomes resident when it is used. NULL: no
-// memory. pre: large_grows_on.
+// A block in the arena with that end, an eighth of it, which becomes resident when it is used.
+// NULL: no memory. pre: large_grows_on.
 void *large_new_growing(size_t size);
 
 // Gives a large block or a mapping back. pre: `block` came from block_of(pointer).

@@ -80,7 +80,8 @@ struct run {
     uint32_t left;           // free: the tree of its shelf in the pool
     uint32_t right;
     // Large: bytes asked for by the program. Free: when some of it was last given back to the
-    // kernel, as `birth`, or 0. Span: free blocks, plus 1, when its free pages were given back, or 0.
+    // kernel, as `birth`, or 0. Span: free blocks, plus 1, when
+    // its free pages were given back, or 0.
     uint64_t size;
     uint32_t birth; // low half of CLOCK_MONOTONIC_COARSE in ms: made (large) or freed (free)
     uint32_t dirty; // free, loose: how many of its units are dirty
@@ -132,8 +133,8 @@ enum heap_state {
 // slots (NULL) among those below the top.
 enum idle_stage { IDLE_NO = 0, IDLE_ASKED = 1, IDLE_FENCED = 2, IDLE_TAKEN = 3 };
 
-// The topmost block of a bin, kept aside since it is FENCED: what belongs into slot number `slot` as
-// long as the top is above it.
+// The topmost block of a bin, kept aside since it is FENCED: what belongs into slot number `slot`
+// as long as the top is above it.
 struct fence {
     uint32_t slot; // 0: the bin has no fence
     uint32_t reserved;
@@ -238,8 +239,8 @@ struct lane {
     struct class_list lists[CLASS_COUNT] __attribute__((aligned(CACHE_LINE)));
 };
 
-// Free runs of similar lengths share a shelf: below POOL_SHELVES_EXACT units those of one length, then
-// those of a quarter of a doubling, and the last has all that are longer.
+// Free runs of similar lengths share a shelf: below POOL_SHELVES_EXACT units those of one length,
+// then those of a quarter of a doubling, and the last has all that are longer.
 //   root.fixed.shelves[side][s] != 0  <=>  bit s of pool.filled[side] is set
 //   every run of a shelf is shorter than any of a later one
 #define POOL_SHELVES 64u

@@ -1,7 +1,8 @@
 // The pool: runs of units that are free again, those with dirty units apart, because reusing them
-// costs no page fault. Either side has shelves, each with runs of similar length, and a word that says
-// which are filled; a shelf is a tree by length and then address. So the best fit with the lowest
-// address is found without a search among runs of very different length, and in O(log n) among its own.
+// costs no page fault. Either side has shelves, each with runs of similar length, and a word that
+// says which are filled; a shelf is a tree by length and then address. So the best fit with the
+// lowest address is found without a search among runs of very different length, and in O(log n)
+// among its own.
 //
 // The trees are treaps whose priorities are a hash of the unit number (Seidel and Aragon,
 // "Randomized Search Trees", 1996); they live in the run records and can be rebuilt from the

@@ -17,21 +17,22 @@ void purge_after_free(void);
 // After `bytes` of blocks went from this heap's bins to their spans; also looks at the pool.
 void purge_after_flush(struct heap *heap, size_t bytes);
 
-// A thread has given back what was in its bins because it was asked to (malloc_trim): what is free in
-// the pool goes at once, pages inside spans when the helper comes by, or at once without one.
+// A thread has given back what was in its bins because it was asked to (malloc_trim): what is free
+// in the pool goes at once, pages inside spans when the helper comes by, or at once without one.
 void purge_asked(void);
 
-// malloc_trim has asked all threads for what is in their bins; those that sleep do not hear it, so the
-// helper takes it.
+// malloc_trim has asked all threads for what is in their bins; those that sleep do not hear it, so
+// the helper takes it.
 void purge_sleepers(void);
 
-// Bins have grown by so many bytes: what is in them when their thread falls asleep is worth a visit of
-// the helper (idle.h). Calls nobody.
+// Bins have grown by so many bytes: what is in them when their thread falls asleep is worth a visit
+// of the helper (idle.h). Calls nobody.
 static inline void purge_note_growth(size_t bytes) {
     (void)atomic_fetch_add_explicit(&root.live.giving.growth, bytes, memory_order_relaxed);
 }
 
-// So many bytes went through a bin. As much as the bins were emptied of, they may hold again by now.
+// So many bytes went through a bin. As much as the bins were emptied of,
+// they may hold again by now.
 static inline void purge_note_again(struct heap *heap, size_t bytes) {
     uint32_t again = (uint32_t)min_size(bytes, heap->unnoted);
     if (unlikely(again != 0)) {

@@ -21,8 +21,8 @@ static bool fetch(struct reader *reader, uint64_t address, void *to, size_t leng
 
 // ---- the root -----------------------------------------------------------------------------------
 
-// The first lane is there from the start, the others begin with a heap each; until then they are all
-// zero, and may be missing in a core. Of each, as much as this reader knows.
+// The first lane is there from the start, the others begin with a heap each; until then they are
+// all zero, and may be missing in a core. Of each, as much as this reader knows.
 static bool read_lanes(struct reader *reader) {
     uint64_t first = (uint64_t)(uintptr_t)reader->live.lanes;
     size_t size = reader->fixed.layout.size_lane;
@@ -304,8 +304,8 @@ bool reader_next_region(struct reader *reader, struct reader_region *region) {
 
 // ---- bins ---------------------------------------------------------------------------------------
 
-// The fence of a bin. Its thread may be taking it down at this moment, so that it is of use only for
-// slots that are empty.
+// The fence of a bin. Its thread may be taking it down at this moment, so that it is of use only
+// for slots that are empty.
 static bool read_fence(struct reader *reader, const struct reader_heap *heap, unsigned class,
                        struct fence *fence) {
     if (heap->fences == 0) {

@@ -1,7 +1,7 @@
-// Recycled mappings: a mapping that is freed takes its pages with it, so that a program which makes and
-// frees large blocks by turns has the kernel clear them each time. Once it has freed a mapping of at
-// most RECYCLED_MAX, blocks up to that size come from the arena, where what one leaves serves the
-// next (docs/decisions/035).
+// Recycled mappings: a mapping that is freed takes its pages with it, so that a program which makes
+// and frees large blocks by turns has the kernel clear them each time. Once it has freed a mapping
+// of at most RECYCLED_MAX, blocks up to that size come from the arena, where what one leaves serves
+// the next (docs/decisions/035).
 #ifndef LUCID_RECYCLE_H
 #define LUCID_RECYCLE_H
 

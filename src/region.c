@@ -21,7 +21,7 @@ static struct region_table *table(void) {
     return &root.live.regions;
 }
 
-// ---- the lists of a region; pre: it is locked -----------------------------------------------------
+// ---- the lists of a region; pre: it is locked ---------------------------------------------------
 
 static void runs_link(struct lucid_region *region, uint32_t head) {
     run_at(head)->left = 0;
@@ -79,7 +79,7 @@ static void set_count(struct run *span, uint32_t count) {
     atomic_store_explicit(&span->state, span_state(SPAN_HELD, count), memory_order_relaxed);
 }
 
-// ---- taking ---------------------------------------------------------------------------------------
+// ---- taking -------------------------------------------------------------------------------------
 
 // The first free block, which exists. The bits are stored in one piece for readers outside.
 static unsigned take_bit(struct run *span) {
@@ -166,7 +166,7 @@ void *region_take_large(struct lucid_region *region, size_t size, size_t alignme
     return block;
 }
 
-// ---- giving ---------------------------------------------------------------------------------------
+// ---- giving -------------------------------------------------------------------------------------
 
 // Under the lock everything is looked at once more: two threads may free a block at once.
 static void give_small(struct lucid_region *region, void *pointer, uint32_t head,
@@ -227,7 +227,7 @@ void region_free(void *pointer, const struct block *block, const char *function)
     purge_after_free();
 }
 
-// ---- giving all -----------------------------------------------------------------------------------
+// ---- giving all ---------------------------------------------------------------------------------
 
 // For those who count blocks. Costs nothing when nobody does.
 static COLD void tell_frees(uint32_t head) {
@@ -275,7 +275,7 @@ void region_free_all(struct lucid_region *region) {
     purge_after_free();
 }
 
-// ---- life -----------------------------------------------------------------------------------------
+// ---- life ---------------------------------------------------------------------------------------
 
 // A region that ended, if enough of them wait. pre: the registry is locked.
 static struct lucid_region *free_take(void) {
@@ -361,7 +361,7 @@ void region_destroy(struct lucid_region *region) {
     os_unlock(&table()->lock);
 }
 
-// ---- fork -----------------------------------------------------------------------------------------
+// ---- fork ---------------------------------------------------------------------------------------
 
 // One empty span of a class may stay, as the current one.
 static void relink_span(uint32_t head) {

@@ -28,8 +28,9 @@ static void make_part(uint32_t head, uint32_t whole, uint32_t dirty) {
     run_at(head)->size = run_at(whole)->size;
 }
 
-// Takes the units [start, end) out of a free run; the rest stays in the pool. Shapes are written from
-// the end to the front, so that the tiling holds at every instant. pre: the pool's lock is held.
+// Takes the units [start, end) out of a free run; the rest stays in the pool. Shapes are written
+// from the end to the front, so that the tiling holds at every instant.
+// pre: the pool's lock is held.
 static void cut(uint32_t head, uint32_t start, uint32_t end) {
     uint32_t length = run_length_of(run_load(head));
     uint32_t rest = head + length - end;
@@ -177,8 +178,9 @@ static uint64_t dirty_in_vain(void) {
     return excess;
 }
 
-// The units of a free run of which about `wanted` can go at once: false, there are none. Huge pages go
-// whole: the rest of one would come back in small pages, and cost the kernel its mapping's unity.
+// The units of a free run of which about `wanted` can go at once: false, there are none. Huge pages
+// go whole: the rest of one would come back in small pages, and cost
+// the kernel its mapping's unity.
 static bool find_useless(uint32_t head, uint64_t wanted, uint32_t *start, uint32_t *end) {
     uint32_t last = head + run_length_of(run_load(head));
     size_t step =
@@ -226,8 +228,8 @@ void release_for_growth(void) {
         released += count;
         piece_back(piece);
     }
-    // What did not go is in use or dirty now, and need not be looked for again. Of what went a share
-    // counts as used, too.
+    // What did not go is in use or dirty now, and need not be looked for again. Of what went a
+    // share counts as used, too.
     pool()->most_touched += wanted - min_size(released, wanted) + released / GROWTH_REGRET;
     pool()->growth_units += released;
     (void)account(released);

@@ -12,16 +12,18 @@ uint64_t release_possible(void);
 // them has been free for `age` milliseconds. Returns the units given back.
 uint64_t release_dirty(uint64_t keep, uint32_t age);
 
-// To be called when units were taken for a large block: as long as more than ever is in use or dirty,
-// dirty memory goes back, so that what is resident at the peak is what is in use then, and little else.
+// To be called when units were taken for a large block: as long as more than ever is in use or
+// dirty, dirty memory goes back, so that what is resident at the peak is what is in use then,
+// and little else.
 void release_for_growth(void);
 
 // To be called when units or a mapping were taken for a block as large as those that are recycled
-// (large.c), and are clean: all dirty memory goes back but for a share, whatever was given back before.
+// (large.c), and are clean: all dirty memory goes back but for a share,
+// whatever was given back before.
 void release_for_recycled(void);
 
-// As release_dirty, for everything that no run uses, clean runs and the top included: huge pages may
-// stand behind units that nobody has ever written to.
+// As release_dirty, for everything that no run uses, clean runs and the top included: huge pages
+// may stand behind units that nobody has ever written to.
 uint64_t release_all(void);
 
 #endif

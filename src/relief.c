@@ -48,8 +48,8 @@ static bool ask_the_program(size_t size) {
     return again;
 }
 
-// Threads that sleep keep spans by what they have in their bins. To get at it takes a while, which a
-// program that lives at its limit is not to spend on each request.
+// Threads that sleep keep spans by what they have in their bins. To get at it takes a while, which
+// a program that lives at its limit is not to spend on each request.
 static bool empty_other_threads(void) {
     static _Atomic uint32_t last;
     uint32_t now = (uint32_t)os_now_ms();

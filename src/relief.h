@@ -1,5 +1,6 @@
 // What happens before a request fails at the memory limit: what is free goes back to the system,
-// then what other threads have in their bins, and then the program's own callback may give up what it can do without (lucid_on_limit).
+// then what other threads have in their bins, and then the program's own callback may give up what
+// it can do without (lucid_on_limit).
 #ifndef LUCID_RELIEF_H
 #define LUCID_RELIEF_H
 

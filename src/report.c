@@ -1,5 +1,5 @@
-// The account of the heap as text, for a file descriptor: JSON and OpenMetrics. Neither stdio nor the
-// heap takes part, so that it may be written from anywhere and shows what was there before.
+// The account of the heap as text, for a file descriptor: JSON and OpenMetrics. Neither stdio nor
+// the heap takes part, so that it may be written from anywhere and shows what was there before.
 #include "export.h"
 #include "fork.h"
 #include "init.h"

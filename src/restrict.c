@@ -26,8 +26,8 @@ static struct giving *giving(void) {
     return &root.live.giving;
 }
 
-// Is the helper one of this process? The child of a vfork has its parent's memory and no helper; what
-// it does to itself is its own affair. Where there is none, it cannot be told from its parent.
+// Is the helper one of this process? The child of a vfork has its parent's memory and no helper;
+// what it does to itself is its own affair. Where there is none, it cannot be told from its parent.
 static bool is_own(void) {
     if (root.live.fork_page != NULL) {
         fork_check(); // the child of a fork has none either

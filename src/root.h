@@ -26,8 +26,8 @@ static inline struct bin bin_of_nobody(void) {
 }
 
 // The calling thread's heap while every call is watched: heap_self has bins then that are as empty
-// and full as those of nobody, so that every call leaves the fast path by the tests it makes anyway.
-// NULL otherwise.
+// and full as those of nobody, so that every call leaves the fast path by the tests it makes
+// anyway. NULL otherwise.
 extern _Thread_local struct heap *heap_hidden HIDDEN __attribute__((tls_model("initial-exec")));
 
 // The calling thread's heap, watched or not; the heap of nobody if it has none.
@@ -61,7 +61,8 @@ static inline void lock_drop(_Atomic uint32_t *lock) {
     }
 }
 
-// Units below the top that a run uses, loose ones among them, about: others may change it meanwhile.
+// Units below the top that a run uses, loose ones among them, about:
+// others may change it meanwhile.
 static inline uint64_t root_used_units(void) {
     uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
     return top - __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);

@@ -1,5 +1,5 @@
-// Whether what a root says of itself can be: sizes and offsets, page size, tables, size classes. It is
-// the first thing a reader believes, and after this it can.
+// Whether what a root says of itself can be: sizes and offsets, page size, tables, size classes. It
+// is the first thing a reader believes, and after this it can.
 #ifndef LUCID_ROOTCHECK_H
 #define LUCID_ROOTCHECK_H
 

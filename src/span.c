@@ -91,8 +91,9 @@ void span_end(uint32_t head) {
     }
 }
 
-// In the order of what it costs in memory, but for other lanes' spans: blocks out of those lie between
-// blocks of other threads, and what is in their records moves from one processor to the other.
+// In the order of what it costs in memory, but for other lanes' spans: blocks out of those lie
+// between blocks of other threads, and what is in their records moves from
+// one processor to the other.
 uint32_t span_acquire(unsigned class, unsigned lane, bool shares) {
     uint32_t units = sizeclass_table[class].units;
     uint32_t listed = lane_listed_to_held(lane, class);
@@ -420,7 +421,7 @@ unsigned span_give_all(unsigned class, void *const *blocks, unsigned count, cons
     return alone_now() ? give_each(&batch, blocks, true) : give_each(&batch, blocks, false);
 }
 
-// ---- fork and checks ------------------------------------------------------------------------------
+// ---- fork and checks ----------------------------------------------------------------------------
 
 static uint32_t count_free(const struct run *span) {
     uint32_t blocks = blocks_of(span);

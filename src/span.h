@@ -11,9 +11,9 @@ uint32_t span_new_for(unsigned class, struct lucid_region *region);
 // Gives the units of a region's span back, whatever blocks are out.
 void span_end(uint32_t head);
 
-// Takes a held span of the class for a thread of the lane: one on the lane's list, else a new one. With
-// `shares` one on another lane's list comes before any new one; without, before all but those for which
-// the lane has a loose run. Returns its head, or 0 when there is no memory.
+// Takes a held span of the class for a thread of the lane: one on the lane's list, else a new one.
+// With `shares` one on another lane's list comes before any new one; without, before all but those
+// for which the lane has a loose run. Returns its head, or 0 when there is no memory.
 uint32_t span_acquire(unsigned class, unsigned lane, bool shares);
 
 // Lets a held span go: onto its list, back to the pool, or nowhere when it is full.

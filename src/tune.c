@@ -1,4 +1,5 @@
-// What a program may change while it runs: options by name, mallopt, and giving memory back at once.
+// What a program may change while it runs: options by name, mallopt,
+// and giving memory back at once.
 #include "bin.h"
 #include "export.h"
 #include "fork.h"

@@ -2,6 +2,9 @@
 # test FAMILY.NAME, so that each is counted, skipped and repeated on its own.
 function(lucid_python_tests family script)
     set(path ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+    set(environment "LUCID_BUILD=${PROJECT_BINARY_DIR}" "LUCID_SOURCE=${PROJECT_SOURCE_DIR}"
+        "PYTHONPATH=${PROJECT_SOURCE_DIR}/tests"
+    )
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
     file(STRINGS ${path} methods REGEX "^    def test_")
     foreach(method IN LISTS methods)
@@ -11,7 +14,7 @@ function(lucid_python_tests family script)
             LABELS ${family}
             SKIP_RETURN_CODE 77
             TIMEOUT 120
-            ENVIRONMENT "LUCID_BUILD=${PROJECT_BINARY_DIR};LUCID_SOURCE=${PROJECT_SOURCE_DIR};PYTHONPATH=${PROJECT_SOURCE_DIR}/tests"
+            ENVIRONMENT "${environment}"
         )
     endforeach()
 endfunction()

@@ -53,7 +53,8 @@ class Debian:
         place = self.folder / "apt"
         named = {"Dir::State": place, "Dir::State::Lists": place / "lists",
                  "Dir::State::status": place / "status", "Dir::Cache": place / "cache",
-                 "Dir::Etc::sourcelist": place / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
+                 "Dir::Etc::sourcelist": place / "sources.list",
+                 "Dir::Etc::sourceparts": "/dev/null",
                  "APT::Architecture": self.architecture, "APT::Architectures": self.architecture,
                  "APT::Sandbox::User": "root", "Acquire::Retries": 2}
         options = [word for name, value in named.items() for word in ("-o", f"{name}={value}")]

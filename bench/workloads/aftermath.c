@@ -1,6 +1,7 @@
 // What is left of a burst. Producers run ahead of the consumers until everything is in the queue;
 // then consumers, which allocated none of it, free all but the last batches. The threads stay.
-// After a rest one line tells live bytes and resident memory beyond what the process had at its start:
+// After a rest one line tells live bytes and resident memory beyond what the process had
+// at its start:
 //     # after live BYTES resident BYTES threads THREADS
 // Arguments: PAIRS BATCHES BLOCKS (per batch) SIZE KEPT (batches that stay) REST (1/1000 s)
 #include <time.h>

@@ -1,5 +1,5 @@
-// Random replacement of buffers of 4 to 256 KiB, each doubling as likely as any other, that are filled in
-// part, as by what is read into them.
+// Random replacement of buffers of 4 to 256 KiB, each doubling as likely as any other, that are
+// filled in part, as by what is read into them.
 // Arguments: THREADS OPERATIONS SLOTS (per thread)
 #include "replace.h"
 

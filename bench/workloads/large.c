@@ -1,4 +1,5 @@
-// Large blocks, of 5 to 25 MB or as told, that are filled and replaced at random, a few of them live.
+// Large blocks, of 5 to 25 MB or as told, that are filled and replaced at random,
+// a few of them live.
 // Arguments: OPERATIONS LIVE [LEAST MOST (MB)]
 #include "common.h"
 

@@ -1,5 +1,5 @@
-// Random replacement: each thread has a table of blocks, and replaces one of them after the other by a
-// new one, at random.
+// Random replacement: each thread has a table of blocks, and replaces one of them after the other
+// by a new one, at random.
 // Arguments: THREADS OPERATIONS SLOTS (per thread)
 #ifndef BENCH_REPLACE_H
 #define BENCH_REPLACE_H

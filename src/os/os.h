@@ -117,8 +117,8 @@ bool os_on_thread_exit(void (*exit_hook)(void *), void *argument);
 // Calls `child` in the child of every fork() from now on. False: it will not.
 bool os_on_fork(void (*child)(void));
 
-// Writes all of `text` to a file descriptor, as far as it can be written. Returns 0 or the number of
-// the error that ended it.
+// Writes all of `text` to a file descriptor, as far as it can be written. Returns 0 or the number
+// of the error that ended it.
 int os_write(int fd, const char *text, size_t length);
 
 // Reads a file into `to`, as much of it as fits, and terminates the text. False: it cannot be
@@ -129,8 +129,9 @@ bool os_read_file(const char *path, char *to, size_t room, size_t *length);
 // has added them up. False: unknown; both are 0 then.
 bool os_resident(size_t *now, size_t *peak);
 
-// Which pages have memory, or are swapped out: a file descriptor to ask (pre: >= 0, below), negative:
-// the kernel does not tell. It is open until it is closed; a fork in between leaves it to the child.
+// Which pages have memory, or are swapped out: a file descriptor to ask (pre: >= 0, below),
+// negative: the kernel does not tell. It is open until it is closed; a fork in
+// between leaves it to the child.
 int os_pagemap_open(void);
 void os_pagemap_close(int pagemap);
 
@@ -140,7 +141,7 @@ bool os_pagemap_has(int pagemap, uintptr_t address);
 // Ends the process by SIGABRT.
 _Noreturn void os_abort(void);
 
-// ---- faults and modules --------------------------------------------------------------------------
+// ---- faults and modules -------------------------------------------------------------------------
 
 enum os_access_kind { OS_ACCESS_UNKNOWN, OS_ACCESS_READ, OS_ACCESS_WRITE };
 

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""Looks whether what most processes never use of the library (cmake/cold.ld) is resident in one: the code
-that lies apart, and more than a few pages of data; and whether the rest of the code is no more than the
-kernel maps around one page of it, as a process would have the next such part resident for little of it.
+"""Looks whether what most processes never use of the library (cmake/cold.ld) is resident in one:
+the code that lies apart, and more than a few pages of data; and whether the rest of the code is no
+more than the kernel maps around one page of it, as a process would have the next such part resident
+for little of it.
 
 usage: cold.py --library LIB
 
-The process is cat, which shows its own mappings. Exit code 1: it is, 77: the library has no code apart,
-because another linker than GNU ld made it.
+The process is cat, which shows its own mappings. Exit code 1: it is, 77: the library has no code
+apart, because another linker than GNU ld made it.
 """
 import argparse
 import os
@@ -20,7 +21,8 @@ CODE_KIB = 64  # 16 pages of 4 KiB
 
 
 def segments_of(smaps, library, code):
-    """The mappings of the library that can be executed, or the others, as (size, resident) in KiB."""
+    """The mappings of the library that can be executed, or the others,
+    as (size, resident) in KiB."""
     name = os.path.realpath(library)
     found = []
     for part in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", smaps):

@@ -282,8 +282,8 @@ class Ctl(ReaderCase):
         subject.process.wait()
         _, said = asker.communicate(timeout=60)
         self.assertEqual(asker.returncode, 2)
-        self.assertRegex(said, r"\Alucid ctl: process \d+ \(ctl_subject\) has ended before it could "
-                               r"answer\n\Z")
+        self.assertRegex(said, r"\Alucid ctl: process \d+ \(ctl_subject\) has ended before it "
+                               r"could answer\n\Z")
 
     def is_locked(self, pid):
         folder = os.open(f"/proc/{pid}", os.O_RDONLY)

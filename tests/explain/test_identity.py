@@ -255,7 +255,8 @@ sys.stdin.read()""", env={"PYTHONMALLOC": "malloc"})
         self.assertRegex(text, "slack inside blocks .* behind hardened small ones")
         self.assertIn("quarantine of hardened mode, counted with thread caches", text)
         text = self.lucid("explain", subject.pid).stdout
-        self.assertRegex(" ".join(text.split()), r"- 4\d\d\.\dK \(11%\) .* is rounding and canaries\.")
+        self.assertRegex(" ".join(text.split()),
+                         r"- 4\d\d\.\dK \(11%\) .* is rounding and canaries\.")
         self.finish(subject)
 
     def test_identity_without_small_zeros(self):

@@ -1,5 +1,5 @@
-// Another library's fork handlers wait for a thread that allocates. An allocator that held a lock of
-// its own meanwhile would stand still here.
+// Another library's fork handlers wait for a thread that allocates. An allocator that held a lock
+// of its own meanwhile would stand still here.
 //   others FORKS
 #include "testing.h"
 

@@ -1,7 +1,7 @@
 // Forks after every instruction that changes the tables: a second thread makes blocks, resizes and
-// frees them one instruction at a time, and wherever it has changed anything, a fork cuts it off. Each
-// child verifies every invariant and goes on. With a tool no child goes on, but the tool looks at it:
-// it may read a process, or a core, at any moment.
+// frees them one instruction at a time, and wherever it has changed anything, a fork cuts it off.
+// Each child verifies every invariant and goes on. With a tool no child goes on, but the tool looks
+// at it: it may read a process, or a core, at any moment.
 //   steps [TOOL [EVERY]]     TOOL check PID, at each EVERYth change
 #include "bin.h"
 #include "helper.h"
@@ -39,7 +39,7 @@ static unsigned long steps;
 static unsigned long changes;
 static unsigned long children;
 
-// ---- what changes: the thread that is looked at ---------------------------------------------------
+// ---- what changes: the thread that is looked at -------------------------------------------------
 
 static uint64_t add_words(uint64_t sum, const void *start, size_t bytes) {
     const volatile uint64_t *words = start;
@@ -255,7 +255,7 @@ static void end_in_the_last_round(void *unused) {
     (void)sem_post(&wanted);
 }
 
-// ---- the children -----------------------------------------------------------------------------------
+// ---- the children -------------------------------------------------------------------------------
 
 static void check_kept(void) {
     for (unsigned i = 0; i < BLOCKS; i++) {

@@ -1,10 +1,10 @@
-// Byways on which memory comes to be free: no bin overflows, no large block is freed. Then the program
-// never calls the allocator again. Prints MiB resident before, at once, and after a pause.
+// Byways on which memory comes to be free: no bin overflows, no large block is freed. Then the
+// program never calls the allocator again. Prints MiB resident before, at once, and after a pause.
 //
 // usage: byways KIND PAUSE_MS [trim]
 // KIND: shrink (realloc makes large blocks smaller), bins (48 threads whose bins hold all that they
-// freed), wide (the same with blocks of 1 to 32 KiB), child (the child of a fork inherits what is free,
-// and makes few calls)
+// freed), wide (the same with blocks of 1 to 32 KiB), child (the child of a fork inherits what is
+// free, and makes few calls)
 // trim: calls malloc_trim before the pause.
 #include "programs.h"
 

@@ -1,9 +1,10 @@
-// Threads that wake up together, allocate and free a little each, and sleep again: each of them is too
-// small to be worth much, all together are not. Prints MiB resident before, and after each sleep.
+// Threads that wake up together, allocate and free a little each, and sleep again: each of them is
+// too small to be worth much, all together are not. Prints MiB resident before,
+// and after each sleep.
 //
 // usage: crowd THREADS KIB_EACH LARGEST ROUNDS PAUSE_MS [new]
-// new: each round has threads of its own. They end at once, and nobody is there for a while; but those of
-// the last round sleep.
+// new: each round has threads of its own. They end at once, and nobody is there for a while; but
+// those of the last round sleep.
 #include "programs.h"
 
 #include <pthread.h>

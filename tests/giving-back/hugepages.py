@@ -61,7 +61,8 @@ def full_scans():
 
 
 def wait_for_khugepaged(case):
-    """Until it has been everywhere at least twice from now on. Where there are none it never comes."""
+    """Until it has been everywhere at least twice from now on.
+    Where there are none it never comes."""
     if enabled() == "never":
         return
     first = full_scans()

@@ -1,4 +1,5 @@
-// A program that frees a lot, so that the helper is there, and then gives rights up or restricts itself.
+// A program that frees a lot, so that the helper is there, and then gives rights up
+// or restricts itself.
 //
 // usage: rights setuid|user|mount|memory|filter|threads|child|vfork
 // setuid: becomes another user and prints a line for each thread; user, memory: unshare(); mount:

@@ -45,7 +45,8 @@ class GivingBack(Case):
         self.fail(f"{kind}: {left}, allowed {allowed:.2f} MiB above `before`")
 
     def burst(self, *shape, pause=PAUSE_MS, options="", rounds=1, then="", **more):
-        """MiB: what lives, what was resident at first, right after the burst, and after the pause."""
+        """MiB: what lives, what was resident at first, right after the burst,
+        and after the pause."""
         said = self.succeed(BURST, *shape, pause, rounds, then,
                             env={"LD_PRELOAD": LIBRARY, "LUCID_OPTIONS": options}, **more)
         return {name: float(value) for name, value in
@@ -82,7 +83,8 @@ class GivingBack(Case):
             self.keeps_the_promise(shape, rounds=6)
 
     def test_many_idle_threads_strand_nothing(self):
-        """Only what each of 64 threads itself takes: its stack, its heap's record, its bins' arrays."""
+        """Only what each of 64 threads itself takes: its stack, its heap's record,
+        its bins' arrays."""
         for mib in (50, 100, 256):
             self.keeps_the_promise(("random", mib, 0, 64))
 
@@ -96,8 +98,8 @@ class GivingBack(Case):
         self.fail(f"{words}: {said}")
 
     def test_crowds_that_sleep(self):
-        """What many small bins hold together is worth a visit: 16 threads left 6 MiB. So it is when they
-        fill again: 40 left 8. And for threads that find the bins of others: 100 left 18."""
+        """What many small bins hold together is worth a visit: 16 threads left 6 MiB. So it is when
+        they fill again: 40 left 8. And for threads that find the bins of others: 100 left 18."""
         self.crowd(16, 1000, 1024, 2)
         self.crowd(40, 150, 1024, 3)
         self.crowd(100, 120, 1024, 3, "new")

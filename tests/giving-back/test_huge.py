@@ -1,4 +1,5 @@
-"""The option thp, and that huge pages do not fill what the program left untouched or what was given back."""
+"""The option thp, and that huge pages do not fill what the program left untouched
+or what was given back."""
 
 import os
 import re
@@ -222,7 +223,8 @@ class Huge(Case):
     # ---- what was given back -----------------------------------------------------------------
 
     def settles(self, shape, setting, options):
-        """MiB: what was resident before, after the pause and later; for the longest pause needed."""
+        """MiB: what was resident before, after the pause and later;
+        for the longest pause needed."""
         left = {}
         for pause in (PAUSE_MS, 2 * PAUSE_MS, 5 * PAUSE_MS):
             process = self.begin(BURST, *shape, pause, 1, "wait", options=options)

@@ -21,8 +21,8 @@ class Rights(Case):
 
     @unittest.skipUnless(os.geteuid() == 0, "only root has rights to give up")
     def test_a_helper_of_a_process_with_rights_can_do_nothing_with_them(self):
-        """It keeps the identity the process had, as the C library does not know it; with this option
-        it is there for as long as the program."""
+        """It keeps the identity the process had, as the C library does not know it; with this
+        option it is there for as long as the program."""
         tasks = self.under_lucid("setuid", "purge_age=1000s").splitlines()
         self.assertEqual(len(tasks), 2, tasks)
         for task in tasks:

@@ -61,23 +61,27 @@ class Guard(Case):
         done = self.case(name)
         self.assertEqual(done.returncode, -signal.SIGABRT, done.stdout + done.stderr)
         first, parts = self.parts(done.stderr)
-        self.assertRegex(first, rf"\A{HEAD}{function}\(\): {kind} 0x[0-9a-f]+ \(a sampled block .*\)\Z")
+        self.assertRegex(first, rf"\A{HEAD}{function}\(\): {kind} 0x[0-9a-f]+ "
+                                r"\(a sampled block .*\)\Z")
         self.assertEqual(list(parts), list(parts_wanted))
 
     def test_overflow_faults(self):
         self.assert_faults(
             "overflow",
-            r"write: buffer overflow at 0x[0-9a-f]+ \(0 bytes behind the 64-byte block 0x[0-9a-f]+\)",
+            r"write: buffer overflow at 0x[0-9a-f]+ "
+            r"\(0 bytes behind the 64-byte block 0x[0-9a-f]+\)",
             write="overflow main", allocated="take_sampled overflow main")
         self.assert_faults(
             "overflow_read",
-            r"read: buffer overflow at 0x[0-9a-f]+ \(0 bytes behind the 64-byte block 0x[0-9a-f]+\)",
+            r"read: buffer overflow at 0x[0-9a-f]+ "
+            r"\(0 bytes behind the 64-byte block 0x[0-9a-f]+\)",
             read="main", allocated="take_sampled main")
 
     def test_underflow_faults(self):
         self.assert_faults(
             "underflow",
-            r"write: buffer underflow at 0x[0-9a-f]+ \(1 bytes before the 64-byte block 0x[0-9a-f]+\)",
+            r"write: buffer underflow at 0x[0-9a-f]+ "
+            r"\(1 bytes before the 64-byte block 0x[0-9a-f]+\)",
             write="underflow main", allocated="take_sampled underflow main")
 
     def test_use_after_free_faults(self):
@@ -141,8 +145,8 @@ class Guard(Case):
     def test_wrong_rates_are_told(self):
         for value in ("5000", "1/", "1/0", "2/5", "1/x", "yes"):
             done = self.run_command(LUCID, "options", env={"LUCID_OPTIONS": f"guard={value}"})
-            self.assertIn(f"'{value}' is no value for guard, which takes 0 or a rate such as 1/5000",
-                          done.stderr)
+            self.assertIn(f"'{value}' is no value for guard, "
+                          "which takes 0 or a rate such as 1/5000", done.stderr)
         for value in ("0", "1/1", "1/5000"):
             done = self.run_command(LUCID, "options", env={"LUCID_OPTIONS": f"guard={value}"})
             self.assertEqual(done.stderr, "")

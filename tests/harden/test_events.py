@@ -54,7 +54,8 @@ class Events(Case):
         expected = 1000 + 1 + 1 + 3 + 1000 + OF_THE_THREADS
         self.assertEqual(self.number(text, r"alloc (\d+) times, .*"), [expected])
         # All but one block and what belongs to the threads' stacks, which the C library keeps.
-        self.assertEqual(self.number(text, r"free (\d+) times, .*"), [expected - 1 - OF_THE_THREADS])
+        self.assertEqual(self.number(text, r"free (\d+) times, .*"),
+                         [expected - 1 - OF_THE_THREADS])
         self.assertEqual(self.number(text, r"32-byte blocks: (\d+) allocated, (\d+) freed"),
                          [1000, 999])
         self.assertEqual(self.number(text, r"80-byte blocks: (\d+) allocated, (\d+) freed"),

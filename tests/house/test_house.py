@@ -122,8 +122,8 @@ class House(Case):
     def test_documents_name_existing_files(self):
         """A path in backquotes, in a document of the top folder, is there or is built."""
         for page in SOURCE.glob("*.md"):
-            for name in re.findall(r"`((?:src|tools|tests|scripts|docs|cmake|bench|demo|include)/[\w./-]*)`",
-                                   page.read_text(encoding="utf-8")):
+            for name in re.findall(r"`((?:src|tools|tests|scripts|docs|cmake|bench|demo|include)"
+                                   r"/[\w./-]*)`", page.read_text(encoding="utf-8")):
                 self.assertTrue((SOURCE / name).exists(), f"{page.name} names {name}")
 
     def test_packages_are_told_with_a_reason(self):

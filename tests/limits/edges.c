@@ -156,7 +156,8 @@ static void wrong_alignments(void) {
     require_refused(memalign(hide(SIZE_MAX / 2 + 2), 10), EINVAL, "memalign", SIZE_MAX / 2 + 2);
 }
 
-// Whatever the size, the pointer is a multiple of 16, the usable size stays, and all of it is usable.
+// Whatever the size, the pointer is a multiple of 16, the usable size stays,
+// and all of it is usable.
 static void usable_sizes(void) {
     for (size_t size = 0; size < 70000; size += size < 2000 ? 1 : 97) {
         void *block = malloc(size);

@@ -29,8 +29,10 @@ static void require_refused(size_t size) {
     const auto wide = std::align_val_t(4096);
     REQUIRE(throws([=] { return ::operator new(size); }), "operator new(%zx) throws", size);
     REQUIRE(throws([=] { return ::operator new[](size); }), "operator new[](%zx) throws", size);
-    REQUIRE(throws([=] { return ::operator new(size, wide); }), "aligned operator new(%zx) throws", size);
-    REQUIRE(throws([=] { return ::operator new[](size, wide); }), "aligned operator new[](%zx)", size);
+    REQUIRE(throws([=] { return ::operator new(size, wide); }), "aligned operator new(%zx) throws",
+            size);
+    REQUIRE(throws([=] { return ::operator new[](size, wide); }), "aligned operator new[](%zx)",
+            size);
     REQUIRE(::operator new(size, std::nothrow) == nullptr, "nothrow new(%zx)", size);
     REQUIRE(::operator new[](size, std::nothrow) == nullptr, "nothrow new[](%zx)", size);
     REQUIRE(::operator new(size, wide, std::nothrow) == nullptr, "aligned nothrow new(%zx)", size);

@@ -127,7 +127,7 @@ static void one_thread(void) {
     invariants_check(false);
 }
 
-// ---- threads that sleep ---------------------------------------------------------------------------
+// ---- threads that sleep -------------------------------------------------------------------------
 
 static pthread_barrier_t turns;
 
@@ -174,7 +174,7 @@ static void sleepers(void) {
     invariants_check(false);
 }
 
-// ---- threads --------------------------------------------------------------------------------------
+// ---- threads ------------------------------------------------------------------------------------
 
 static bool shadowed; // a sanitizer has memory of its own for each piece of ours
 static _Atomic bool stop;
@@ -232,7 +232,7 @@ static void threads(void) {
     printf("%lu requests were refused\n", refusals);
 }
 
-// ---- the callback ---------------------------------------------------------------------------------
+// ---- the callback -------------------------------------------------------------------------------
 
 struct cache {
     void *blocks[100];
@@ -296,7 +296,8 @@ static void callback(void) {
     invariants_check(false);
 }
 
-// A mapping grows where it is as soon as there is room for what is new; a copy would need all of it.
+// A mapping grows where it is as soon as there is room for what is new;
+// a copy would need all of it.
 static void resizing(void) {
     struct cache cache;
     begin();

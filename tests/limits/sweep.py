@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """sweep.py [--every] [--options LUCID_OPTIONS] PROGRAM [SYSCALL...]
 
-Runs PROGRAM once for each single call it makes of each system call after it wrote "begin", with that
-one call failing (strace -e inject), and demands exit code 0 and no report each time. Without
+Runs PROGRAM once for each single call it makes of each system call after it wrote "begin", with
+that one call failing (strace -e inject), and demands exit code 0 and no report each time. Without
 --every: the first calls of each kind, and some of the others. Prints what was covered.
 """
 
@@ -71,7 +71,8 @@ def run_one(program, folder, name, number):
     reports = [line for line in done.stderr.splitlines()
                if " lucid: " in line and not line.endswith("it stays off")]
     if done.returncode != 0 or reports:
-        sys.exit(f"with call {number} of {name} failing: exit code {done.returncode}\n{done.stderr}")
+        sys.exit(f"with call {number} of {name} failing: exit code {done.returncode}\n"
+                 f"{done.stderr}")
     return reached
 
 

@@ -1,5 +1,5 @@
-// What the programs of this folder share: blocks and pointers the compiler knows nothing of, and the
-// table of cases, which ends with a NULL name.
+// What the programs of this folder share: blocks and pointers the compiler knows nothing of, and
+// the table of cases, which ends with a NULL name.
 #ifndef LUCID_TESTS_MISUSE_CASES_H
 #define LUCID_TESTS_MISUSE_CASES_H
 

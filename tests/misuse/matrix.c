@@ -22,7 +22,7 @@ extern void _ZdlPvRKSt9nothrow_t(void *block, const void *tag);
 
 #define MIB ((size_t)1 << 20)
 
-// ---- pointers -------------------------------------------------------------------------------------
+// ---- pointers -----------------------------------------------------------------------------------
 
 enum found {
     AT_ONCE,    // by every function
@@ -293,7 +293,7 @@ static const struct wrong wrongs[] = {
 #endif
 };
 
-// ---- functions ------------------------------------------------------------------------------------
+// ---- functions ----------------------------------------------------------------------------------
 
 static void use_realloc(void *pointer, size_t size) {
     (void)hide(realloc(pointer, size + 10000));
@@ -372,7 +372,7 @@ static const struct function {
     {"operator delete", use_nothrow_delete, false},
 };
 
-// ---- one of each ----------------------------------------------------------------------------------
+// ---- one of each --------------------------------------------------------------------------------
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 #define WRONGS (sizeof(wrongs) / sizeof(wrongs[0]))

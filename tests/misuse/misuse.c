@@ -22,7 +22,7 @@ static void free_many_others(size_t size) {
     }
 }
 
-// ---- double frees ---------------------------------------------------------------------------------
+// ---- double frees -------------------------------------------------------------------------------
 
 static void twice(size_t size) {
     void *block = announce(have(size));
@@ -166,7 +166,7 @@ static void double_of_overwritten_in_company(void) {
     }
 }
 
-// ---- pointers that are no blocks ------------------------------------------------------------------
+// ---- pointers that are no blocks ----------------------------------------------------------------
 
 static char global[64] __attribute__((aligned(16)));
 
@@ -261,7 +261,7 @@ static void free_beyond_top(void) {
     free(announce(end - 64));
 }
 
-// ---- other functions ------------------------------------------------------------------------------
+// ---- other functions ----------------------------------------------------------------------------
 
 static void realloc_freed(void) {
     void *block = announce(have(40));
@@ -338,7 +338,7 @@ static void aligned_sized_wrong_size(void) {
     free_aligned_sized(announce(aligned_alloc(64, 128)), 64, 5000);
 }
 
-// ---- after the report -----------------------------------------------------------------------------
+// ---- after the report ---------------------------------------------------------------------------
 
 static void allocating_handler(int signal_number) {
     (void)signal_number;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Negative controls of the model: each breaks one step of the protocol, or a memory order of it, in
-a copy of span.c, lane.c and spanstate.h, and the explorer has to find it. A model that finds nothing proves
-nothing.
+a copy of span.c, lane.c and spanstate.h, and the explorer has to find it. A model that finds
+nothing proves nothing.
 
 usage: controls.py --source FOLDER --objects FILE... --compiler CC --work FOLDER [--only NAME...]
 exit code: 0 every control was found, 1 one was not, 2 one could not be applied or built
@@ -18,7 +18,8 @@ STATE = "spanstate.h"
 
 # name: (file, text as it is, text that breaks it)
 CONTROLS = {
-    "count_added_before_bits": (SPAN, """    uint64_t twice = set_bits(""", """    (void)span_give(&span->state, count, batch->row->blocks, alone);
+    "count_added_before_bits": (SPAN, """    uint64_t twice = set_bits(""", """\
+    (void)span_give(&span->state, count, batch->row->blocks, alone);
     (void)atomic_fetch_sub_explicit(&span->state, count << SPAN_COUNT_SHIFT, memory_order_acq_rel);
     uint64_t twice = set_bits("""),
     "claim_apart_from_count": (STATE, """        new |= claim ? SPAN_HELD : 0;
@@ -94,15 +95,18 @@ CONTROLS = {
 """, ""),
     "usable_span_not_claimed": (STATE, "return span_count(new) > 0; // usable",
                                 "return false; // usable"),
-    "bits_taken_without_exchange": (SPAN, """        (void)atomic_fetch_and_explicit(word, ~mine, memory_order_acq_rel);
+    "bits_taken_without_exchange": (SPAN, """\
+        (void)atomic_fetch_and_explicit(word, ~mine, memory_order_acq_rel);
 """, """        atomic_store_explicit(word, seen & ~mine, memory_order_release);
 """),
-    "bits_set_without_exchange": (SPAN, """    return atomic_fetch_or_explicit(word, mask, memory_order_acq_rel) & mask;
+    "bits_set_without_exchange": (SPAN, """\
+    return atomic_fetch_or_explicit(word, mask, memory_order_acq_rel) & mask;
 """, """    uint64_t old = atomic_load_explicit(word, memory_order_acquire);
     atomic_store_explicit(word, old | mask, memory_order_release);
     return old & mask;
 """),
-    "count_subtracted_without_exchange": (STATE, """        (void)atomic_fetch_sub_explicit(state, k << SPAN_COUNT_SHIFT, memory_order_acq_rel);
+    "count_subtracted_without_exchange": (STATE, """\
+        (void)atomic_fetch_sub_explicit(state, k << SPAN_COUNT_SHIFT, memory_order_acq_rel);
 """, """        uint32_t old = atomic_load_explicit(state, memory_order_relaxed);
         atomic_store_explicit(state, old - (k << SPAN_COUNT_SHIFT), memory_order_relaxed);
 """),
@@ -142,7 +146,8 @@ CONTROLS = {
 }
 
 # As span_hold_listed was first written: what it saw before the claim was believed after it.
-CONTROLS["looked_at_before_the_claim"] = (SPAN, """    if (!span_listed_to_claimed(&run_at(head)->state)) {
+CONTROLS["looked_at_before_the_claim"] = (SPAN, """\
+    if (!span_listed_to_claimed(&run_at(head)->state)) {
         return false;
     }
     lane_claimed_to_held(head);
@@ -164,7 +169,8 @@ CONTROLS["looked_at_before_the_claim"] = (SPAN, """    if (!span_listed_to_claim
     }
     return held;
 """)
-CONTROLS["claimed_whatever_it_is"] = (STATE, """        if ((old & (SPAN_HELD | SPAN_LISTED)) != SPAN_LISTED) {
+CONTROLS["claimed_whatever_it_is"] = (STATE, """\
+        if ((old & (SPAN_HELD | SPAN_LISTED)) != SPAN_LISTED) {
             return false;
         }
 """, """        if (old & SPAN_HELD) {

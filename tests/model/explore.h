@@ -3,8 +3,8 @@
 //
 // A thread is a coroutine on a stack of its own. A state is the memory that the scenario names,
 // plus each thread's stack and registers; it is saved and put back byte by byte. Memory is
-// sequentially consistent: what weaker machines may reorder is not explored; orders.h judges whether
-// enough order was asked for.
+// sequentially consistent: what weaker machines may reorder is not explored; orders.h judges
+// whether enough order was asked for.
 #ifndef MODEL_EXPLORE_H
 #define MODEL_EXPLORE_H
 

@@ -92,7 +92,7 @@ static void holder_and_givers(unsigned thread) {
     }
 }
 
-// ---- the holder keeps its span --------------------------------------------------------------------
+// ---- the holder keeps its span ------------------------------------------------------------------
 
 static void begin_kept_span(void) {
     begin_held_span();
@@ -178,7 +178,7 @@ static void churn(unsigned thread) {
     give(second);
 }
 
-// ---- a thread that looks after listed spans ------------------------------------------------------
+// ---- a thread that looks after listed spans -----------------------------------------------------
 
 static void begin_one_listed(void) {
     take_blocks(1);

@@ -1,8 +1,8 @@
-// Do the orders of the atomic operations suffice? Sequential consistency, which the explorer keeps to,
-// hides an order that is too weak. So this keeps for each access to what is not atomic (the bytes of
-// a block, the record of a span and the entries of its units) who knows of it: the thread itself, who
-// acquired what it released afterwards, and so on. Nobody may use such memory, or give it to the
-// arena, who does not know of every use by others before.
+// Do the orders of the atomic operations suffice? Sequential consistency, which the explorer keeps
+// to, hides an order that is too weak. So this keeps for each access to what is not atomic (the
+// bytes of a block, the record of a span and the entries of its units) who knows of it: the thread
+// itself, who acquired what it released afterwards, and so on. Nobody may use such memory, or give
+// it to the arena, who does not know of every use by others before.
 #ifndef MODEL_ORDERS_H
 #define MODEL_ORDERS_H
 

@@ -1,6 +1,7 @@
-// Forced into src/span.c and src/lane.c (and spanstate.h with them) when they are compiled for the model: every atomic
-// operation first hands control to the explorer, which decides which thread makes the next step.
-// Between two steps only one thread runs, so the operations themselves are plain ones here.
+// Forced into src/span.c and src/lane.c (and spanstate.h with them) when they are compiled for the
+// model: every atomic operation first hands control to the explorer, which decides which thread
+// makes the next step. Between two steps only one thread runs, so the operations themselves are
+// plain ones here.
 #ifndef MODEL_STEPS_H
 #define MODEL_STEPS_H
 

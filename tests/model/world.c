@@ -224,7 +224,7 @@ _Noreturn void panic_broken(const char *what, uint64_t number) {
     __builtin_trap();
 }
 
-// ---- the record -----------------------------------------------------------------------------------
+// ---- the record ---------------------------------------------------------------------------------
 
 static unsigned index_of(const void *block) {
     return (unsigned)(((uintptr_t)block - unit_address(unit_of((uintptr_t)block))) / SIZE);

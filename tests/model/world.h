@@ -1,6 +1,6 @@
-// The world in which src/span.c and src/lane.c run in the model: two lanes, two size classes with spans of two or three
-// blocks, an arena of a few units, locks that the explorer knows, and a record of who has which
-// block, against which every step is judged.
+// The world in which src/span.c and src/lane.c run in the model: two lanes, two size classes with
+// spans of two or three blocks, an arena of a few units, locks that the explorer knows, and a
+// record of who has which block, against which every step is judged.
 #ifndef MODEL_WORLD_H
 #define MODEL_WORLD_H
 

@@ -26,7 +26,8 @@ class Package(Case):
         """Compiles the consumer with its flags behind it, as the documentation says."""
         source = CONSUMER / ("consumer.c" if language == "c" else "consumer.cpp")
         program = self.folder / "consumer"
-        self.succeed("cc" if language == "c" else "c++", "-O2", *front, source, "-o", program, *flags)
+        self.succeed("cc" if language == "c" else "c++", "-O2", *front, source, "-o", program,
+                     *flags)
         return program
 
     def assert_lucid(self, program, shared):
@@ -159,7 +160,8 @@ class Package(Case):
         [lucid_object] = self.pkg_config("--variable=object")
         if not lucid_object.startswith(str(self.stage)):
             lucid_object = str(self.stage) + lucid_object
-        self.assert_lucid(self.build_consumer(lucid_object, front=self.pkg_config("--cflags")), False)
+        program = self.build_consumer(lucid_object, front=self.pkg_config("--cflags"))
+        self.assert_lucid(program, False)
 
     def test_cmake_package(self):
         tree = self.folder / "build"

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from debian import Debian, Missing, say  # noqa: E402  pylint: disable=wrong-import-position
 
 # What runs in the guest, with all it depends on.
-GUEST = ["busybox-static", "bash", "dash", "coreutils", "util-linux", "python3", "strace", "libelf1",
-         "libcmocka0", "libncursesw6"]
+GUEST = ["busybox-static", "bash", "dash", "coreutils", "util-linux", "python3", "strace",
+         "libelf1", "libcmocka0", "libncursesw6"]
 # To build against, without what they depend on: the cross compiler brings a C library.
 HEADERS = ["libelf-dev", "libcmocka-dev", "libncurses-dev", "zlib1g-dev"]
 KERNELS = {4096: ("linux-image-cloud-arm64", ""), 16384: ("linux-image-arm64-16k", "-backports")}

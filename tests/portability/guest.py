@@ -14,10 +14,10 @@ from pathlib import Path
 INSIDE = Path(__file__).resolve().parent / "inside.py"
 SECONDS = 2400
 # Rounds: an emulated processor is slow, its forks above all.
-FEWER = {"100000": "5000", "10000": "500", "5000": "1000", "2000": "200", "1000": "100", "200": "20",
-         "150": "15", "70": "10"}
-# Tests that compare resident memory know of no huge pages that nobody asked for. A kernel that gives
-# them to everybody sometimes adds one of 2 MiB to a heap of 3 MiB.
+FEWER = {"100000": "5000", "10000": "500", "5000": "1000", "2000": "200", "1000": "100",
+         "200": "20", "150": "15", "70": "10"}
+# Tests that compare resident memory know of no huge pages that nobody asked for. A kernel that
+# gives them to everybody sometimes adds one of 2 MiB to a heap of 3 MiB.
 HUGE_PAGES = "madvise"
 QEMU = ["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "6G",
         "-nographic", "-no-reboot", "-nic", "none"]
@@ -128,7 +128,8 @@ class Answer:
         self.lines = lines
         self.kernel = next((line for line in lines if line.startswith("guest: pages of")), "")
         self.whole = "guest: done" in lines
-        self.names = {ended: [line.split()[2] for line in lines if line.startswith(f"guest: {ended} ")]
+        self.names = {ended: [line.split()[2] for line in lines
+                              if line.startswith(f"guest: {ended} ")]
                       for ended in ("passed", "failed", "skipped")}
 
     def all_well(self, jobs):

@@ -4,8 +4,8 @@
 Each row is configured and built in BUILD/portability/ROW. Then program.c runs there preloaded,
 linked with the library, and static with liblucid.a and with lucid.o; then tests of this project.
 The rows kernel-* do both under a kernel of that machine in qemu (guest.py).
-`--quick`: fewer of them, as ctest does it. `--list`: the names of the rows. `--all`: all rows; a row
-that cannot run is left out with a reason. One row alone exits with 77 for that.
+`--quick`: fewer of them, as ctest does it. `--list`: the names of the rows. `--all`: all rows; a
+row that cannot run is left out with a reason. One row alone exits with 77 for that.
 """
 
 import argparse
@@ -25,8 +25,8 @@ MUSL = "/usr/lib/x86_64-linux-musl"
 ARM_ROOT = "/usr/aarch64-linux-gnu"
 ARM = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
 QEMU = ["qemu-aarch64", "-L", ARM_ROOT]
-# The rest measures the memory of a process, of which qemu has its own share, or asks for huge address
-# ranges, for which it looks for minutes.
+# The rest measures the memory of a process, of which qemu has its own share, or asks for huge
+# address ranges, for which it looks for minutes.
 UNDER_QEMU = r"^(stress\.|threads\.roles$|limits\.break_(never|later|foreign|unknown))"
 UNDER_QEMU_QUICK = r"^(stress\.one_thread|threads\.roles|limits\.break_never)$"
 # Left out under a kernel of its own: what takes too long there.
@@ -134,8 +134,8 @@ def make_program(row, folder):
     made = {}
     for name, (link, malloc, preload) in forms.items():
         program = folder / f"program-{name}"
-        run([*row.compiler, "-O1", "-g", "-fno-builtin", "-Wl,-w", "-o", program, HERE / "program.c",
-             *link, "-pthread", "-w"])
+        run([*row.compiler, "-O1", "-g", "-fno-builtin", "-Wl,-w", "-o", program,
+             HERE / "program.c", *link, "-pthread", "-w"])
         made[name] = ([program, malloc], preload)
     return made
 
@@ -162,13 +162,14 @@ def read_program(row, programs, command):
 
 def run_tests(row, folder, quick):
     chosen = row.quick if quick else row.tests
-    said = run(["ctest", "--test-dir", folder, "-R", chosen, "-E", row.but, "-j2", "--no-tests=error",
-                "--output-on-failure", "--timeout", "600"], seconds=3000)
+    said = run(["ctest", "--test-dir", folder, "-R", chosen, "-E", row.but, "-j2",
+                "--no-tests=error", "--output-on-failure", "--timeout", "600"], seconds=3000)
     return next(line for line in said.splitlines() if "tests passed" in line)
 
 
 def guest_jobs(row, folder, programs):
-    """What is to run in the guest: the program in its forms, the command on three of them, tests."""
+    """What is to run in the guest: the program in its forms, the command on three of
+    them, tests."""
     def job(name, command, *env):
         return {"name": name, "command": [str(word) for word in command],
                 "properties": [{"name": "ENVIRONMENT", "value": list(env)}]}
@@ -187,7 +188,8 @@ def try_kernel(row, work, quick):
     """Boots a kernel with such pages; both rows share a build."""
     packages = arm64.Packages(work / "arm64")
     root, image = packages.root(), packages.kernel(row.page)
-    libraries = [str(root / name) for name in ("lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu")]
+    libraries = [str(root / name)
+                 for name in ("lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu")]
     folder = work / root.name.replace("root", "kernel")  # built against that root
     build(row, folder, quick,
           {"PKG_CONFIG_LIBDIR": f"{libraries[1]}/pkgconfig", "PKG_CONFIG_SYSROOT_DIR": str(root),

@@ -2,8 +2,8 @@
 """reading.py COMMAND PROGRAM [LIBRARY]: the lucid command reads the heap of such a process.
 
 PROGRAM is made of program.c; it waits for its input to end. It is started with LIBRARY preloaded,
-or with none. With one, `lucid tour` also stops it at its calls of malloc and free. Exit code 0, 1 for an
-answer that is not as it should be.
+or with none. With one, `lucid tour` also stops it at its calls of malloc and free. Exit code 0, 1
+for an answer that is not as it should be.
 """
 
 import os

@@ -140,8 +140,8 @@ class Builder:
         return ["gcc"]
 
     def compile(self, source, library):
-        return subprocess.run(["gcc", "-O2", "-S", "-D_GNU_SOURCE", f"-I{SOURCE}/include", "-o", "-",
-                               source], check=True, env=environment(library),
+        return subprocess.run(["gcc", "-O2", "-S", "-D_GNU_SOURCE", f"-I{SOURCE}/include",
+                               "-o", "-", source], check=True, env=environment(library),
                               stdout=subprocess.PIPE).stdout
 
     def begin(self, library):
@@ -194,8 +194,9 @@ def redis(folder):
         # Debian's redis-tools has the server's program under the name of its checker.
         Path(folder, "redis-server").symlink_to(shutil.which("redis-check-rdb"))
         program = f"{folder}/redis-server"
-    return Server("redis-server", [program or "redis-server", "--port", "0", "--unixsocket", path, "--save",
-                                   "", "--dir", folder, "--logfile", f"{folder}/redis.log"],
+    return Server("redis-server", [program or "redis-server", "--port", "0", "--unixsocket", path,
+                                   "--save", "", "--dir", folder,
+                                   "--logfile", f"{folder}/redis.log"],
                   [["redis-benchmark", "-s", path, "-q", "-n", "6000", "-c", "20", "-r", "5000",
                     "-d", "300", "-t", "set,get,lpush,lrange_100,zadd,hset"],
                    ["redis-cli", "-s", path, "flushall"]], ("Error", "ERR"))
@@ -254,7 +255,8 @@ def everything(folder, cache):
         Talker("node", ["node", "--expose-gc", "-e", NODE.replace("END", END)], "\n"),
         Talker("sqlite3", ["sqlite3", ":memory:"], SQL.replace("END", END)),
         Builder(), PythonSuite(folder), PerlSuite(folder, cache), TclSuite(folder, cache),
-        DatabaseSuite(folder), Browser(folder), ControlSuite(folder), redis(folder), nginx(folder), MariaDB(folder)]
+        DatabaseSuite(folder), Browser(folder), ControlSuite(folder), redis(folder), nginx(folder),
+        MariaDB(folder)]
 
 
 def growth(samples):
@@ -277,7 +279,8 @@ def warm_up(subject):
             subject.round()
             break
         except RuntimeError:
-            if attempt == 99 or not isinstance(subject, Server) or subject.process.poll() is not None:
+            if (attempt == 99 or not isinstance(subject, Server)
+                    or subject.process.poll() is not None):
                 raise
             time.sleep(0.1)
     if subject.process is not None:

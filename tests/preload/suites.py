@@ -1,5 +1,5 @@
-"""The tests that other projects wrote for their programs: under lucid each must end as it does under
-the C library's malloc."""
+"""The tests that other projects wrote for their programs: under lucid each must end as it does
+under the C library's malloc."""
 
 import os
 import re
@@ -178,11 +178,12 @@ class TclSuite(Suite):
     def results(self, unit, library):
         place = self.folder / "tcl"
         place.mkdir(exist_ok=True)
-        done = self.run(["tclsh8.6", self.tests / unit, "-tmpdir", place, "-verbose", "pe"], library,
-                        cwd=place)
-        return {"exit code": done.returncode,
-                **{name: "PASSED" for name in re.findall(r"^\+\+\+\+ (\S+) PASSED", done.stdout, re.M)},
-                **{name: "FAILED" for name in re.findall(r"^==== (\S+) .*FAILED$", done.stdout, re.M)}}
+        done = self.run(["tclsh8.6", self.tests / unit, "-tmpdir", place, "-verbose", "pe"],
+                        library, cwd=place)
+        passed = re.findall(r"^\+\+\+\+ (\S+) PASSED", done.stdout, re.M)
+        failed = re.findall(r"^==== (\S+) .*FAILED$", done.stdout, re.M)
+        return {"exit code": done.returncode, **dict.fromkeys(passed, "PASSED"),
+                **dict.fromkeys(failed, "FAILED")}
 
 
 class DatabaseSuite(Suite):
@@ -238,7 +239,8 @@ class ControlSuite(Suite):
 
 
 PAGE = """<!DOCTYPE html><meta charset=utf-8><style>
-table {{ border-collapse: collapse }} td {{ border: 1px solid #888; padding: 2px; font: 11px serif }}
+table {{ border-collapse: collapse }}
+td {{ border: 1px solid #888; padding: 2px; font: 11px serif }}
 .c{0} {{ background: rgb({0}, 200, 120); border-radius: 4px; float: left; width: 40px }}
 </style><h1>Page {0}</h1><div id=into></div>
 <svg width=300 height=200><circle cx={0} cy=90 r=70 fill=teal /><path d="M0 0 L{0} 150 Z"

@@ -224,7 +224,8 @@ class Beside(onetest.Case):
 
     def test_soak_finds_growth(self):
         """The control: programs that keep memory, mappings or threads are found."""
-        for name, what in (("memory", "resident"), ("mappings", "mappings"), ("threads", "threads")):
+        for name, what in (("memory", "resident"), ("mappings", "mappings"),
+                           ("threads", "threads")):
             done = self.soak("control-" + name)
             self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
             self.assertRegex(done.stdout, rf"control-{name} .*grows: .*{what}")

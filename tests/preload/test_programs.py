@@ -45,7 +45,8 @@ class Programs(onetest.Case):
                 "threads = [threading.Thread(target=work, args=(n,)) for n in range(1, 5)]\n"
                 "[t.start() for t in threads]; [t.join() for t in threads]\n"
                 "print(sorted(out.items()), len(re.findall(r'\\d+', text)))\n"
-                "print(json.loads(text) == tree, sum(map(len, [str(10**n) for n in range(2000)])))\n")
+                "print(json.loads(text) == tree, "
+                "sum(map(len, [str(10**n) for n in range(2000)])))\n")
         self.same("python3", "-c", code)
         self.same("python3", "-c", code, env={"PYTHONMALLOC": "malloc"})
 
@@ -53,7 +54,8 @@ class Programs(onetest.Case):
         self.need("perl")
         self.same("perl", "-e", 'while (<STDIN>) { $n{length $_}++; push @l, [split / /] }'
                   'print "$_ $n{$_}\n" for sort { $a <=> $b } keys %n;'
-                  'print join(",", map { $_->[0] } (sort { $a->[0] <=> $b->[0] } @l)[0..500]), "\n"',
+                  'print join(",", map { $_->[0] } '
+                  '(sort { $a->[0] <=> $b->[0] } @l)[0..500]), "\n"',
                   lines=LINES)
 
     def test_git(self):
@@ -100,10 +102,12 @@ class Programs(onetest.Case):
     def test_node(self):
         self.need("node")
         self.same("node", "-e", "const m = new Map();"
-                  "for (let i = 0; i < 200000; i++) m.set('k' + i % 5000, {i, s: 'x'.repeat(i % 99)});"
+                  "for (let i = 0; i < 200000; i++) "
+                  "m.set('k' + i % 5000, {i, s: 'x'.repeat(i % 99)});"
                   "const b = []; for (let i = 1; i < 200; i++) b.push(Buffer.alloc(i * 1000, i));"
                   "const z = require('zlib').deflateSync(Buffer.concat(b));"
-                  "console.log(m.size, [...m.values()].reduce((a, v) => a + v.s.length, 0), z.length);")
+                  "console.log(m.size, [...m.values()].reduce((a, v) => a + v.s.length, 0), "
+                  "z.length);")
 
     def test_gdb(self):
         self.need("gdb", "gcc")

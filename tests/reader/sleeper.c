@@ -1,6 +1,6 @@
-// A program for the reader's tests: one thread sleeps with blocks in its bins, and the helper's steps
-// with these (idle.h) stop at a known moment. Prints what it knows ("ready" and pairs NAME=VALUE),
-// with what lucid_stats_get says there, and waits until its standard input ends.
+// A program for the reader's tests: one thread sleeps with blocks in its bins, and the helper's
+// steps with these (idle.h) stop at a known moment. Prints what it knows ("ready" and pairs
+// NAME=VALUE), with what lucid_stats_get says there, and waits until its standard input ends.
 //
 //   sleeper STAGE              once the bins are so far: 1 asked, 2 fenced, 3 taken
 //   sleeper STAGE STEPS        so many instructions into the step that leads there, or at its end
@@ -74,7 +74,8 @@ static void look(unsigned long steps) {
     singlestep_end();
 }
 
-// A step is taken only once its time has come: what is stopped in the middle of is the one that counts.
+// A step is taken only once its time has come: what is stopped in
+// the middle of is the one that counts.
 static void look_until(unsigned stage, unsigned long steps) {
     const struct timespec pause = {.tv_sec = 0, .tv_nsec = 30000000};
     while (atomic_load(&sleeper->idle) != stage) {

@@ -74,7 +74,7 @@ static int many(size_t count, size_t size) {
     return 0;
 }
 
-// ---- busy -----------------------------------------------------------------------------------------
+// ---- busy ---------------------------------------------------------------------------------------
 
 #define SLOTS 4096u
 
@@ -177,7 +177,7 @@ static int forked(void) {
     return 0;
 }
 
-// ---- heaps of its own -------------------------------------------------------------------------------
+// ---- heaps of its own ---------------------------------------------------------------------------
 
 // The subject is not linked with lucid: it takes what it runs under.
 static void *own(const char *name) {
@@ -219,7 +219,7 @@ static int heaps(void) {
     return 0;
 }
 
-// ---- damage ---------------------------------------------------------------------------------------
+// ---- damage -------------------------------------------------------------------------------------
 
 // Leaves a span as its maker does who stands still before its units have their entries.
 static void leave_in_transit(struct lucid_root *root, const void *block) {

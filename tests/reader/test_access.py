@@ -40,7 +40,8 @@ class Access(ReaderCase):
         process = subprocess.Popen(["sleep", "100"], user=NOBODY, group=NOBODY)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        while os.readlink(f"/proc/{process.pid}/exe").rsplit("/", 1)[1] not in ("sleep", "coreutils"):
+        program = f"/proc/{process.pid}/exe"
+        while os.readlink(program).rsplit("/", 1)[1] not in ("sleep", "coreutils"):
             pass
         return process.pid
 
@@ -113,8 +114,9 @@ class Access(ReaderCase):
         shutil.copy(LUCID, command)
         done = self.run_command(
             "unshare", "-m", "sh", "-c",
-            f"mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid {NOBODY} --regid {NOBODY} "
-            f"--clear-groups {command} heap {subject.pid}")
+            "mount -t proc -o hidepid=2 proc /proc && "
+            f"exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups {command} "
+            f"heap {subject.pid}")
         self.assertEqual(done.returncode, 2, done.stdout)
         self.assertIn("hidepid", done.stderr)
         self.assertIn(f"sudo lucid heap {subject.pid}", done.stderr)
@@ -285,7 +287,7 @@ class Access(ReaderCase):
             self.assertIn("it belongs to user 0", done.stderr)
             self.assertIn(f"sudo lucid {command} {subject.pid}", done.stderr)
 
-    # ---- what a core does not say ------------------------------------------------------------------
+    # ---- what a core does not say ----------------------------------------------------------------
 
     def test_layout_of_a_core_adds_up(self):
         core = self.gcore(self.start("demo"))

@@ -149,7 +149,8 @@ class Reader(ReaderCase):
         cells = self.ask("map", subject.pid)
         live = sum(cell["live"] for cell in cells["cells"])
         summary = self.ask("heap", subject.pid)["summary"]
-        mappings = [b for b in self.ask("heap", subject.pid)["blocks"] if b.get("kind") == "mapping"]
+        mappings = [b for b in self.ask("heap", subject.pid)["blocks"]
+                    if b.get("kind") == "mapping"]
         self.assertEqual(live, summary["used"]["bytes"] - sum(b["size"] for b in mappings))
         self.assertIn("one cell", self.lucid("map", subject.pid).stdout)
         shades = self.lucid("map", subject.pid, env={"LC_ALL": "C.UTF-8"}).stdout
@@ -469,8 +470,8 @@ class Reader(ReaderCase):
 
     def test_wrong_usage(self):
         for words in (("heap",), ("heap", "1", "2"), ("heap", "--nonsense", "1"),
-                      ("block", "1"), ("heap", "--state", "blue", "1"), ("heap", "--break", "f", "1"),
-                      ("heap", "--"), ("tour", "--nonsense")):
+                      ("block", "1"), ("heap", "--state", "blue", "1"),
+                      ("heap", "--break", "f", "1"), ("heap", "--"), ("tour", "--nonsense")):
             self.assertEqual(self.run_command(LUCID, *words).returncode, 64, words)
         for command in ("heap", "block", "arena", "bins", "map", "check", "find", "layout", "tour"):
             text = self.lucid(command, "--help").stdout
@@ -552,7 +553,8 @@ class Reader(ReaderCase):
             self.assertNotIn("changed while they were read", done.stdout)
         self.assertIn("faults=0", subject.process.stdout.read())
 
-    # The kernel refuses to trace a thread that is dead and still listed, as if a right were missing.
+    # The kernel refuses to trace a thread that is dead and still listed,
+    # as if a right were missing.
     def test_frozen_while_threads_end(self):
         subject = self.start("ends")
         for _ in range(300):

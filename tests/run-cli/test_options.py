@@ -1,4 +1,5 @@
-"""Where options come from: the file, the program's symbol, the environment; and who ignores what."""
+"""Where options come from: the file, the program's symbol, the environment;
+and who ignores what."""
 
 import os
 import re

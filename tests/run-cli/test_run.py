@@ -47,7 +47,8 @@ class Run(Case):
         self.assertEqual(self.lucid_run("--strict", "--", *HAS_LUCID).returncode, 0)
 
     def test_children_have_the_library(self):
-        self.assertEqual(self.lucid_run("sh", "-c", " ".join(HAS_LUCID) + "; exit $?").returncode, 0)
+        done = self.lucid_run("sh", "-c", " ".join(HAS_LUCID) + "; exit $?")
+        self.assertEqual(done.returncode, 0)
 
     def test_exit_code_is_the_programs(self):
         for code in (0, 1, 7, 64, 126, 255):
@@ -63,8 +64,8 @@ class Run(Case):
 
     def test_input_output_and_arguments_pass_through(self):
         for option in ([], ["--summary"]):
-            done = self.lucid_run(*option, "--", "sh", "-c", 'cat; echo "$@" >&2', "sh", "--summary",
-                                  "a b", "*", "", stdin=None, input="through\n")
+            done = self.lucid_run(*option, "--", "sh", "-c", 'cat; echo "$@" >&2', "sh",
+                                  "--summary", "a b", "*", "", stdin=None, input="through\n")
             self.assertEqual(done.stdout, "through\n")
             self.assertIn("--summary a b * \n", done.stderr)
 
@@ -105,7 +106,8 @@ class Run(Case):
         self.assertEqual(done.stdout, "found\n", done.stderr)
         done = self.lucid_run("tool", env={"PATH": f"{self.folder}/one"})
         self.assertEqual(done.returncode, 126)
-        done = self.lucid_run("tool", env={"PATH": f"{self.folder}/none::"}, cwd=self.folder / "two")
+        done = self.lucid_run("tool", env={"PATH": f"{self.folder}/none::"},
+                              cwd=self.folder / "two")
         self.assertEqual(done.stdout, "found\n", "an empty entry is the current folder")
 
     def test_script_is_resolved(self):
@@ -144,8 +146,8 @@ class Run(Case):
         self.assertEqual(self.assert_refused(program, "brings its own malloc").returncode, 0)
 
     def test_program_linked_with_lucid(self):
-        program = self.compile("#include <stdlib.h>\nint main(void) { free(malloc(9)); return 42; }",
-                               BUILD / "lucid.o")
+        program = self.compile("#include <stdlib.h>\n"
+                               "int main(void) { free(malloc(9)); return 42; }", BUILD / "lucid.o")
         done = self.lucid_run("--strict", program)
         self.assertEqual((done.returncode, done.stderr), (42, ""))
 

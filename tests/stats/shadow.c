@@ -1,5 +1,5 @@
-// What lucid says is in use, beside counters that the program keeps itself, with several threads that
-// replace each other's blocks. The heap holds nothing but these blocks.
+// What lucid says is in use, beside counters that the program keeps itself, with several threads
+// that replace each other's blocks. The heap holds nothing but these blocks.
 //   exact    the threads stand still now and then: every number has to be right
 //   hardened the same with option harden, where blocks are as large as asked for
 //   racing   somebody looks while they work: right within 1% most of the time
@@ -209,8 +209,8 @@ static int64_t shadow_bytes(void) {
     return bytes;
 }
 
-// In between, a block may be counted twice or not at all. So most of the looks have to be right, not
-// all. A look during which the others went far, because it was interrupted, says nothing: it is
+// In between, a block may be counted twice or not at all. So most of the looks have to be right,
+// not all. A look during which the others went far, because it was interrupted, says nothing: it is
 // made again.
 static void run_racing(void) {
     unsigned good = 0;

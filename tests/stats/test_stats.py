@@ -60,7 +60,8 @@ class Stats(Case):
         self.assertGreaterEqual(numbers[1]["max mmap regions"], shadow["mapping_blocks"])
         self.assertGreaterEqual(numbers[1]["max mmap bytes"], shadow["mapping_asked"])
         for line in text.splitlines():
-            self.assertRegex(line, r"^(Arena 0:|Total \(incl\. mmap\):|Of lucid:|[a-z ]{17}= {1,10}\d+)$")
+            self.assertRegex(line, r"^(Arena 0:|Total \(incl\. mmap\):|Of lucid:|"
+                                   r"[a-z ]{17}= {1,10}\d+)$")
 
     def test_json(self):
         shadow = self.shadow()

@@ -1,5 +1,5 @@
-// What the programs of this folder share: threads that work in generations, and what must be left at
-// the end.
+// What the programs of this folder share: threads that work in generations,
+// and what must be left at the end.
 #ifndef CREW_H
 #define CREW_H
 

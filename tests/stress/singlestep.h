@@ -1,5 +1,5 @@
-// Has a function called after each instruction that this thread runs: for state that somebody may look
-// at, or a fork copy, at any moment.
+// Has a function called after each instruction that this thread runs: for state that somebody may
+// look at, or a fork copy, at any moment.
 #ifndef SINGLESTEP_H
 #define SINGLESTEP_H
 

@@ -170,8 +170,8 @@ static void dirty_of_the_parts(void **state) {
     arena_check();
 }
 
-// Twice the units of the least large block, half of which are dirty, and a used one behind them; nothing
-// else is free.
+// Twice the units of the least large block, half of which are dirty, and a used one behind them;
+// nothing else is free.
 static uint32_t half_dirty(bool back) {
     uint32_t half = (uint32_t)(GROWTH_MIN >> UNIT_SHIFT);
     (void)release_dirty(0, 0);

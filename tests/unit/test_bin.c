@@ -1,5 +1,5 @@
-// How large a bin may become: small blocks by the byte, large ones by what the thread uses, and by how
-// much room there is for those that go on running empty and full.
+// How large a bin may become: small blocks by the byte, large ones by what the thread uses, and by
+// how much room there is for those that go on running empty and full.
 #include "bin.h"
 
 #include "binsize.h"
@@ -35,8 +35,8 @@ static void make_bursts(unsigned bursts, unsigned length, size_t size) {
     }
 }
 
-// The capacity of the bin of that size, which nobody used before, after more bursts than it needs to
-// become as large as it may where other bins have all the room.
+// The capacity of the bin of that size, which nobody used before, after more bursts than it needs
+// to become as large as it may where other bins have all the room.
 static unsigned capacity_after(unsigned length, size_t size) {
     lucid_free(lucid_malloc(1)); // the heap begins with the first block
     struct heap *heap = heap_mine();
@@ -196,8 +196,8 @@ static void look_at_capacities(void) {
     }
 }
 
-// Whoever stops between two instructions finds no capacity that is more than the array has: where it
-// falls the array is replaced after that.
+// Whoever stops between two instructions finds no capacity that is more than the array has: where
+// it falls the array is replaced after that.
 static void a_small_capacity_before_its_array(void **state) {
     (void)state;
     if (UNDER_TSAN || LUCID_STRESS) {

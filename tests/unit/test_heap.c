@@ -69,7 +69,8 @@ static void *work_with_destructor(void *argument) {
     return NULL;
 }
 
-// The destructors of the first round find bins, whether they come before the heap's own or after it.
+// The destructors of the first round find bins,
+// whether they come before the heap's own or after it.
 static void bins_while_others_end(void **state) {
     (void)state;
     pthread_t thread;
@@ -118,7 +119,8 @@ static unsigned most_scattered_kept(void) {
     return most;
 }
 
-// A bin that has given scattered blocks back once in vain keeps few: each may be the last of its span.
+// A bin that has given scattered blocks back once in vain keeps few:
+// each may be the last of its span.
 static void few_scattered_blocks_stay(void **state) {
     (void)state;
     assert_in_range(most_scattered_kept(), 1, BIN_SLOTS_IDLE);

@@ -1,6 +1,6 @@
-// What the helper does to the bins of an idle thread, looked at after each of its instructions: a fork
-// may come at any of them, and its child must find every block that nobody else has; somebody may
-// look from another thread or from outside, and must find each block in a bin or free.
+// What the helper does to the bins of an idle thread, looked at after each of its instructions: a
+// fork may come at any of them, and its child must find every block that nobody else has; somebody
+// may look from another thread or from outside, and must find each block in a bin or free.
 #include "idle.h"
 
 #include "bin.h"
@@ -153,8 +153,8 @@ static void next_stage(enum idle_stage stage) {
     }
 }
 
-// The blocks come out of the one slot while they are not in the other yet, so that no child has them
-// twice: at that moment one is in no place.
+// The blocks come out of the one slot while they are not in the other yet, so that no child has
+// them twice: at that moment one is in no place.
 static void each_instruction(void **state) {
     (void)state;
     fill_bins();
@@ -235,7 +235,8 @@ static bool is_in_a_bin(const void *block) {
     return found;
 }
 
-// As many blocks as that in the bin, and enough in another for the helper to come. Returns the topmost.
+// As many blocks as that in the bin, and enough in another for the helper to come.
+// Returns the topmost.
 static void *prepare_bin(size_t size, unsigned count) {
     static void *others[BLOCKS];
     void *blocks[2] = {NULL};
@@ -270,7 +271,8 @@ static void find_the_move(size_t size, unsigned count) {
     singlestep_end();
 }
 
-// The block that malloc gets is nobody else's: neither free nor in a bin. Nor is the topmost one lost.
+// The block that malloc gets is nobody else's: neither free nor in a bin.
+// Nor is the topmost one lost.
 static void malloc_stopped_at(size_t size, unsigned count, unsigned fenced, unsigned taken) {
     const void *topmost = prepare_bin(size, count);
     steps_done = 0;

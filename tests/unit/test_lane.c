@@ -1,5 +1,5 @@
-// Which memory a thread gets: its own lane's spans, then its loose runs, then other lanes' spans, then
-// memory that was used before, and clean memory last.
+// Which memory a thread gets: its own lane's spans, then its loose runs, then other lanes' spans,
+// then memory that was used before, and clean memory last.
 #include "lane.h"
 
 #include "arena.h"

@@ -1,7 +1,7 @@
-// Which zeroed blocks are put there at once: those that would cost two faults for each page, up to a
-// size that is larger in a process with threads. And what of a large block that is freed stays with the
-// thread's lane, for its next one of that length, which mappings are not made again, and which blocks have
-// a spare end.
+// Which zeroed blocks are put there at once: those that would cost two faults for each page, up to
+// a size that is larger in a process with threads. And what of a large block that is freed stays
+// with the thread's lane, for its next one of that length, which mappings are not made again, and
+// which blocks have a spare end.
 #include "large.h"
 
 #include "arena.h"
@@ -52,7 +52,7 @@ static void threads_have_more_put_there(void **state) {
     (void)pthread_join(thread, NULL);
 }
 
-// ---- kept by the lane -------------------------------------------------------------------------------
+// ---- kept by the lane ---------------------------------------------------------------------------
 
 #define UNITS 3u
 
@@ -271,7 +271,7 @@ static void grows_over_a_long_one(void **state) {
     free_block(block);
 }
 
-// ---- recycled ---------------------------------------------------------------------------------------
+// ---- recycled -----------------------------------------------------------------------------------
 
 #define MIB ((size_t)1 << 20)
 #define MAPPED (MAPPING_THRESHOLD + MIB)
@@ -476,7 +476,7 @@ static void makes_room_for_a_mapping(void **state) {
     lucid_free(larger);
 }
 
-// ---- growing a little at a time ----------------------------------------------------------------------
+// ---- growing a little at a time -----------------------------------------------------------------
 
 #define GROWN ((size_t)40 * UNIT_SIZE)
 

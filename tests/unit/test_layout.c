@@ -1,7 +1,7 @@
 // The numbers that other processes read, pinned: when one of these changes, readers built before no
 // longer understand heaps made after. Whoever means to do that changes the row here, and
-// LUCID_LAYOUT_VERSION with it once a version of that number has been released. Where each field lies
-// is pinned by tests/reader/layout.txt.
+// LUCID_LAYOUT_VERSION with it once a version of that number has been released. Where each field
+// lies is pinned by tests/reader/layout.txt.
 #include "layout.h"
 
 #include "event.h"
@@ -21,9 +21,9 @@ struct pinned {
 // clang-format off
 static const struct pinned values[] = {
     VALUE(RUN_NONE, 0), VALUE(RUN_FREE, 1), VALUE(RUN_SPAN, 2), VALUE(RUN_LARGE, 3),
-    VALUE(RUN_FOREIGN, 4), VALUE(RUN_BUSY, 5), VALUE(RUN_LOOSE, 6), VALUE(HEAP_FREE, 0), VALUE(HEAP_LIVE, 1),
-    VALUE(IDLE_NO, 0),
-    VALUE(IDLE_ASKED, 1), VALUE(IDLE_FENCED, 2), VALUE(IDLE_TAKEN, 3), VALUE(REGION_FREE, 0), VALUE(REGION_LIVE, 1), VALUE(REGION_ENDING, 2),
+    VALUE(RUN_FOREIGN, 4), VALUE(RUN_BUSY, 5), VALUE(RUN_LOOSE, 6), VALUE(HEAP_FREE, 0),
+    VALUE(HEAP_LIVE, 1), VALUE(IDLE_NO, 0), VALUE(IDLE_ASKED, 1), VALUE(IDLE_FENCED, 2),
+    VALUE(IDLE_TAKEN, 3), VALUE(REGION_FREE, 0), VALUE(REGION_LIVE, 1), VALUE(REGION_ENDING, 2),
     VALUE(EVENT_ALLOC, 0), VALUE(EVENT_FREE, 1), VALUE(EVENT_RESIZE, 2), VALUE(EVENT_SPAN_MADE, 3),
     VALUE(EVENT_SPAN_GONE, 4), VALUE(EVENT_LARGE_MADE, 5), VALUE(EVENT_LARGE_GONE, 6),
     VALUE(EVENT_MAPPING_MADE, 7), VALUE(EVENT_MAPPING_GONE, 8), VALUE(EVENT_REFILL, 9),
@@ -110,8 +110,8 @@ static void description_is_true(void **state) {
     assert_memory_equal(&root.fixed.layout, &expected, sizeof(expected));
 }
 
-// What each start writes of the root and of the first lane lies on one page (docs/decisions/030); the
-// linker may put some variables between them.
+// What each start writes of the root and of the first lane lies on one page (docs/decisions/030);
+// the linker may put some variables between them.
 static void first_lane_shares_the_roots_page(void **state) {
     (void)state;
     size_t between = 192;

@@ -67,7 +67,7 @@ static void require_end(void (*act)(void), const char *expected) {
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 
-// ---- two frees of one block at once ---------------------------------------------------------------
+// ---- two frees of one block at once -------------------------------------------------------------
 // Both have looked at the block and found it in use; what the second one found is no longer true.
 
 static void *kept_small[SPAN_BLOCKS_MAX];
@@ -179,7 +179,7 @@ static void frees_at_once_are_found(void **state) {
     require_report(guarded_twice, " lucid: free(): double free of 0x", text, sizeof(text));
 }
 
-// ---- blocks with a mapping of their own -----------------------------------------------------------
+// ---- blocks with a mapping of their own ---------------------------------------------------------
 // They are in no table that the report itself reads.
 
 static void mapping_of_wrong_size(void) {
@@ -230,7 +230,7 @@ static void mappings_are_named(void **state) {
     require_end(fenced_used_after_free, " lucid: realloc(): use of the free block 0x");
 }
 
-// ---- no start ---------------------------------------------------------------------------------------
+// ---- no start -----------------------------------------------------------------------------------
 // The system refuses all addresses, so that nothing can have come from lucid.
 
 static _Alignas(64) char foreign[64];
@@ -285,10 +285,10 @@ static void nothing_is_ours_without_a_start(void **state) {
     require_end(heap_unstarted, "lucid_heap_alloc(): pointer that is no heap 0x");
 }
 
-// ---- damage -----------------------------------------------------------------------------------------
+// ---- damage -------------------------------------------------------------------------------------
 
-// A free run, longer than those of which lanes keep several, between two that are in use. Returns its
-// first unit.
+// A free run, longer than those of which lanes keep several, between two that are in use. Returns
+// its first unit.
 static uint32_t free_run(void) {
     const size_t size = (LOOSE_UNITS_MAX + 1) * UNIT_SIZE;
     char *blocks[3];
@@ -354,7 +354,7 @@ static void damage_is_found(void **state) {
     require_end(damaged_span, " (in a damaged span)\n");
 }
 
-// ---- memory of others -------------------------------------------------------------------------------
+// ---- memory of others ---------------------------------------------------------------------------
 
 // The arena has grown past it when it is freed.
 static void foreign_break(void) {

@@ -10,8 +10,8 @@
 #include "unit.h"
 
 #define SLOTS 150u
-// Lengths of shelves of their own and of shared ones. A run lies in its slot and leaves the last unit
-// free: none are neighbours.
+// Lengths of shelves of their own and of shared ones. A run lies in its slot and leaves the last
+// unit free: none are neighbours.
 #define SLOT_UNITS 40u
 
 struct shadow {

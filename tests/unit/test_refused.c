@@ -62,7 +62,7 @@ static void require_enomem(bool refused, const char *call) {
     errno = 0;
 }
 
-// ---- no start -----------------------------------------------------------------------------------------
+// ---- no start -----------------------------------------------------------------------------------
 
 static void without_addresses(void) {
     char text[40];
@@ -97,7 +97,7 @@ static void a_start_that_is_refused(void **state) {
     in_child(without_addresses);
 }
 
-// ---- no more ------------------------------------------------------------------------------------------
+// ---- no more ------------------------------------------------------------------------------------
 
 static unsigned fill_up(size_t size) {
     unsigned count = 0;
@@ -159,10 +159,10 @@ static void memory_that_ends(void **state) {
     in_child(guarded_without_addresses);
 }
 
-// ---- full tables --------------------------------------------------------------------------------------
+// ---- full tables --------------------------------------------------------------------------------
 
-// Threads, heaps and bins have records in the metadata. Without room for these blocks are served all
-// the same.
+// Threads, heaps and bins have records in the metadata. Without room for these blocks are served
+// all the same.
 static void metadata_used_up(void) {
     lucid_free(lucid_malloc(10));
     for (unsigned i = 0; i < 16; i++) {
@@ -244,10 +244,10 @@ static void limits_hold(void **state) {
     in_child(growing_at_the_limit);
 }
 
-// ---- old kernels --------------------------------------------------------------------------------------
+// ---- old kernels --------------------------------------------------------------------------------
 
-// From here on this system call fails with that error where the lower half of one of its arguments is
-// `value`; an argument of 6 stands for any.
+// From here on this system call fails with that error where the lower half of one of its arguments
+// is `value`; an argument of 6 stands for any.
 static void refuse_call(uint32_t number, unsigned argument, uint32_t value, uint16_t error) {
     uint32_t offset = (uint32_t)offsetof(struct seccomp_data, args) + (argument % 6) * 8;
     struct sock_filter code[] = {
@@ -337,7 +337,7 @@ static void old_kernels(void **state) {
     in_child(limit_of_the_unknown);
 }
 
-// ---- wrong requests -----------------------------------------------------------------------------------
+// ---- wrong requests -----------------------------------------------------------------------------
 
 static uint32_t result_of(uint32_t action, uint32_t option, uint64_t value) {
     struct request *request = &root.live.request;

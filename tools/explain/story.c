@@ -53,7 +53,7 @@ static uint64_t not_ours(const struct ledger *ledger) {
     return ledger->part[PART_FILES] + ledger->part[PART_STACKS] + ledger->part[PART_OTHER];
 }
 
-// ---- what is in memory ------------------------------------------------------------------------------
+// ---- what is in memory --------------------------------------------------------------------------
 
 static void tell_parts(struct teller *teller) {
     const struct ledger *ledger = &teller->reasons->ledger;
@@ -104,7 +104,7 @@ static void tell_count(struct teller *teller) {
     }
 }
 
-// ---- what holds most --------------------------------------------------------------------------------
+// ---- what holds most ----------------------------------------------------------------------------
 
 static void tell_classes(struct teller *teller) {
     const struct reasons *reasons = teller->reasons;
@@ -168,7 +168,7 @@ static void tell_threads(struct teller *teller) {
     }
 }
 
-// ---- what would return memory -----------------------------------------------------------------------
+// ---- what would return memory -------------------------------------------------------------------
 
 // Does the target listen to `lucid ctl`?
 static bool can_be_told(const struct teller *teller) {
@@ -242,7 +242,7 @@ static void tell_sparse(struct teller *teller) {
     }
 }
 
-// ---- what next --------------------------------------------------------------------------------------
+// ---- what next ----------------------------------------------------------------------------------
 
 static void set_next(struct teller *teller, const char *command, const char *target,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));

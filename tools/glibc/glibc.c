@@ -57,7 +57,7 @@ static void add_up(const struct glibc_walk *walk, struct sums *sums) {
     }
 }
 
-// ---- JSON -----------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 static void json_head(const struct session *session, struct json *json, const char *command,
                       const struct glibc_walk *walk) {
@@ -109,7 +109,7 @@ static uint64_t json_chunks(struct json *json, const struct glibc_walk *walk,
     return found > filter->limit ? found - filter->limit : 0;
 }
 
-// ---- text -----------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 static void print_chunk(struct out *out, const struct glibc_chunk *chunk) {
     out_format(out, "  0x%-16llx  0x%-8llx 0x%-8llx %-8s %s%s\n", ull(chunk->address),

@@ -47,7 +47,7 @@ static bool take_option(int option, const char *value, void *context) {
     return true;
 }
 
-// ---- finding --------------------------------------------------------------------------------------
+// ---- finding ------------------------------------------------------------------------------------
 
 // Rows before the block are kept in a ring; the walk begins where enough of them come first.
 static void collect_rows(struct inquiry *inquiry) {
@@ -127,7 +127,7 @@ static size_t read_contents(const struct inquiry *inquiry, uint64_t start, unsig
     return view->read(view->context, start, to, length);
 }
 
-// ---- text -----------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 static void print_what(const struct inquiry *inquiry) {
     struct out *out = &out_standard;
@@ -215,7 +215,7 @@ static void print_references(struct inquiry *inquiry) {
     }
 }
 
-// ---- JSON -----------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 static void json_row(struct json *json, const char *key, const struct row *row) {
     json_open_object(json, key);
@@ -275,7 +275,7 @@ static void print_json(const struct inquiry *inquiry) {
     json_close_object(&json);
 }
 
-// ---- the command ------------------------------------------------------------------------------------
+// ---- the command --------------------------------------------------------------------------------
 
 static int show_block(struct inquiry *inquiry) {
     struct session *session = &inquiry->session;

@@ -29,7 +29,7 @@ struct listing {
     uint64_t hidden; // rows that suit the filter but came behind the limit
 };
 
-// ---- options --------------------------------------------------------------------------------------
+// ---- options ------------------------------------------------------------------------------------
 
 static bool take_state(struct filter *filter, const char *value) {
     for (int state = 0; state < 3; state++) {
@@ -96,7 +96,7 @@ static bool check_class(const struct filter *filter, const struct reader *reader
     return false;
 }
 
-// ---- text -----------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 static void print_counts(struct out *out, const char *name, uint64_t blocks, uint64_t bytes) {
     char count[COUNT_TEXT];
@@ -192,7 +192,7 @@ static void print_text(struct listing *listing) {
     }
 }
 
-// ---- JSON -----------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 static char *put_state(char *at, enum block_state state) {
     switch (state) {
@@ -327,7 +327,7 @@ static void print_json(struct listing *listing) {
     json_close_object(&json);
 }
 
-// ---- the command ------------------------------------------------------------------------------------
+// ---- the command --------------------------------------------------------------------------------
 
 static void settle_limit(struct listing *listing) {
     struct filter *filter = &listing->filter;

@@ -42,7 +42,7 @@ void findings_free(struct findings *findings) {
     memset(findings, 0, sizeof(*findings));
 }
 
-// ---- who may be in the middle of a step -----------------------------------------------------------
+// ---- who may be in the middle of a step ---------------------------------------------------------
 
 // Is some thread giving blocks of this class back right now?
 static bool flush_under_way(const struct snapshot *snapshot, unsigned class) {
@@ -66,7 +66,7 @@ static bool take_under_way(const struct snapshot *snapshot, const struct reader_
     return true; // held by nobody's heap: claimed by a giver for a moment
 }
 
-// ---- spans ----------------------------------------------------------------------------------------
+// ---- spans --------------------------------------------------------------------------------------
 
 static void check_bits(struct findings *findings, const struct reader_run *span) {
     for (uint32_t index = span->carved; index < SPAN_WORDS * 64; index++) {
@@ -206,7 +206,7 @@ void check_runs(struct findings *findings, struct snapshot *snapshot) {
     }
 }
 
-// ---- bins -----------------------------------------------------------------------------------------
+// ---- bins ---------------------------------------------------------------------------------------
 
 static void neighbours_text(struct snapshot *snapshot, const struct reader_run *span,
                             uint64_t index, char *to, size_t length) {

@@ -102,7 +102,7 @@ static bool copy_tables(struct snapshot *snapshot) {
            add_copy(snapshot, (uint64_t)(uintptr_t)reader->live.mappings.entries, mappings);
 }
 
-// ---- heaps, bins, mappings ------------------------------------------------------------------------
+// ---- heaps, bins, mappings ----------------------------------------------------------------------
 
 static int by_address(const void *left, const void *right) {
     const struct snapshot_cached *a = left;
@@ -262,7 +262,7 @@ bool snapshot_take(struct snapshot *snapshot, struct target *target, const struc
     return done;
 }
 
-// ---- questions ------------------------------------------------------------------------------------
+// ---- questions ----------------------------------------------------------------------------------
 
 bool snapshot_moved(const struct snapshot *snapshot, const struct reader_run *run) {
     size_t size = snapshot->reader.fixed.layout.size_run;

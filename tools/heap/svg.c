@@ -72,7 +72,7 @@ static int write_text(struct out *out, int x, int y, const char *class, const ch
     return (int)strlen(text) * 13 / 2;
 }
 
-// ---- the sums -------------------------------------------------------------------------------------
+// ---- the sums -----------------------------------------------------------------------------------
 
 struct part {
     const char *name;
@@ -123,7 +123,7 @@ static void write_sums(struct out *out, const struct tally *tally) {
     write_bar(out, parts, sizeof(parts) / sizeof(parts[0]), tally->arena_bytes);
 }
 
-// ---- the cells ------------------------------------------------------------------------------------
+// ---- the cells ----------------------------------------------------------------------------------
 
 static int write_scale(struct out *out, int x, const char *name, const char *const classes[4]) {
     for (int i = 0; i < 4; i++) {

@@ -17,8 +17,8 @@ static uint32_t next_of(struct snapshot *snapshot, uint32_t head) {
     return next;
 }
 
-// Walks the list of one class in one lane. Returns how many spans are on it; a list that is damaged or
-// longer than there are units is told of and counts as empty.
+// Walks the list of one class in one lane. Returns how many spans are on it; a list that is damaged
+// or longer than there are units is told of and counts as empty.
 static uint64_t check_list(struct findings *findings, struct snapshot *snapshot, unsigned lane,
                            unsigned class) {
     uint32_t size = snapshot->reader.fixed.classes[class].size;

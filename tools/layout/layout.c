@@ -19,7 +19,7 @@ struct view_of_process {
     struct break_map map;
 };
 
-// ---- text -----------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 static void print_process(const struct view_of_process *seen) {
     struct out *out = &out_standard;
@@ -191,7 +191,7 @@ static void print_end(const struct view_of_process *seen) {
     }
 }
 
-// ---- JSON -----------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 static void json_place(struct json *json, const char *key, const struct place *place) {
     if (place->by == KNOWN_NOT) {
@@ -312,7 +312,7 @@ static void print_json(const struct view_of_process *seen) {
     json_close_object(&json);
 }
 
-// ---- the command ------------------------------------------------------------------------------------
+// ---- the command --------------------------------------------------------------------------------
 
 int cmd_layout(int argc, char **argv) {
     const struct cli_command command = {

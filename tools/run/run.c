@@ -26,7 +26,8 @@ static void print_help(FILE *out) {
         "stderr that says why.\n\n"
         "  --summary  when PROG has ended, tell its peak memory, time and heap on stderr\n"
         "  --strict   do not run a program that lucid cannot get into; exit 1\n\n"
-        "Variables: LUCID_LIBRARY names the library, LUCID_OPTIONS sets options (`lucid options`).\n"
+        "Variables: LUCID_LIBRARY names the library, "
+        "LUCID_OPTIONS sets options (`lucid options`).\n"
         "Exit codes of its own: 2 no library, 64 wrong usage, 126 cannot be run, 127 not found.\n\n"
         "example: lucid run --summary -- python3 script.py\n",
         out);
@@ -89,7 +90,8 @@ static int run_program(const struct choices *choices, char **argv) {
             return EXIT_FINDING;
         }
     }
-    // The loader of another machine would only complain about our library, and a sanitizer gives up.
+    // The loader of another machine would only complain about our library,
+    // and a sanitizer gives up.
     bool harmless = program.obstacle != OBSTACLE_MACHINE && program.obstacle != OBSTACLE_SANITIZER;
     if (harmless && !set_variables(library, choices->summary)) {
         return EXIT_UNREADABLE;

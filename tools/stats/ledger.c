@@ -27,7 +27,7 @@ const char *const part_titles[PART_COUNT] = {"live blocks",
                                              "stacks",
                                              "other mappings"};
 
-// ---- spans ----------------------------------------------------------------------------------------
+// ---- spans --------------------------------------------------------------------------------------
 
 // Adds a block to the pages it lies in.
 static void spread(struct page_use *pages, uint64_t page, uint64_t from, uint64_t to, bool cached) {
@@ -114,7 +114,7 @@ static void add_span(struct taking *taking, const struct reader_run *span) {
     }
 }
 
-// ---- all else ---------------------------------------------------------------------------------------
+// ---- all else -----------------------------------------------------------------------------------
 
 static uint64_t resident_plain(struct taking *taking, uint64_t start, uint64_t end) {
     uint64_t none = 0;
@@ -265,7 +265,7 @@ static void finish(struct ledger *ledger, const struct residency *residency) {
     ledger->zeros = residency->zeros;
 }
 
-// ---- the whole --------------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 static uint64_t distance(uint64_t a, uint64_t b) {
     return a > b ? a - b : b - a;

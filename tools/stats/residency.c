@@ -43,7 +43,7 @@ static void guess_states(const struct residency *residency, const struct residen
     free(bytes);
 }
 
-// ---- living targets -------------------------------------------------------------------------------
+// ---- living targets -----------------------------------------------------------------------------
 
 static void make_zeros(const struct residency *residency, const struct residency_piece *piece,
                        uint8_t mask, uint8_t state) {
@@ -91,7 +91,7 @@ static bool read_states(struct residency *residency, const struct residency_piec
     return true;
 }
 
-// ---- all --------------------------------------------------------------------------------------------
+// ---- all ----------------------------------------------------------------------------------------
 
 static bool add_piece(struct residency *residency, size_t region) {
     const struct region *r = &residency->target->regions.list[region];

@@ -40,8 +40,8 @@ void residency_free(struct residency *residency);
 // Is the page of this address, which lies in one of the ranges, in memory?
 bool residency_has(struct residency *residency, uint64_t address);
 
-// Bytes of the pages of [start, end) that are in memory. The length may be forged: only what lies in
-// pieces costs time. Of these bytes, those in [from, to) are added to `inside`.
+// Bytes of the pages of [start, end) that are in memory. The length may be forged: only what lies
+// in pieces costs time. Of these bytes, those in [from, to) are added to `inside`.
 uint64_t residency_count(const struct residency *residency, uint64_t start, uint64_t end,
                          uint64_t from, uint64_t to, uint64_t *inside);
 

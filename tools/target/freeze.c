@@ -29,8 +29,8 @@ static bool is_frozen(const struct freezer *freezer, pid_t tid) {
     return false;
 }
 
-// Asks a thread to stop. 1: it will. 0: it has ended, which the kernel calls EPERM while it is listed.
-// -1: refused, see errno.
+// Asks a thread to stop. 1: it will. 0: it has ended, which the kernel calls EPERM while it is
+// listed. -1: refused, see errno.
 static int interrupt_thread(struct freezer *freezer, pid_t pid, pid_t tid) {
     if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
         int error = errno;

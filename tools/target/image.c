@@ -106,7 +106,7 @@ const struct image *images_owner(const struct images *images, uint64_t address) 
     return NULL;
 }
 
-// ---- notes ---------------------------------------------------------------------------------------
+// ---- notes --------------------------------------------------------------------------------------
 
 static size_t padded(uint32_t length) {
     return ((size_t)length + 3) & ~(size_t)3;

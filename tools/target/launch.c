@@ -109,7 +109,8 @@ bool launch_find_function(pid_t pid, const char *function, uint64_t *address) {
     if (main_image != NULL) {
         found = image_symbol(&target, main_image, function, address);
     }
-    // The loader asks a preloaded library before the others: malloc is lucid's, not the C library's.
+    // The loader asks a preloaded library before the others: malloc is lucid's,
+    // not the C library's.
     for (size_t i = 0; i < images.count && !found; i++) {
         uint64_t root = 0;
         found = image_dynamic_symbol(&target, &images.list[i], "lucid_root", &root) &&

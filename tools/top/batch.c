@@ -11,7 +11,7 @@
 #define ONCE_WIDTH 100u
 #define ONCE_HEIGHT 28u
 
-// ---- JSON -------------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 static void json_rates(struct json *json, const struct sample *sample,
                        const struct sample_counts *change) {
@@ -48,7 +48,7 @@ static void json_reading(const struct sample *sample) {
     json_close_object(&json);
 }
 
-// ---- text -------------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 void batch_once(const struct sample *sample, enum tab tab) {
     struct look look = {.width = ONCE_WIDTH, .height = ONCE_HEIGHT, .ascii = terminal_ascii()};

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// ---- threads ----------------------------------------------------------------------------------------
+// ---- threads ------------------------------------------------------------------------------------
 
 static struct sample_counts read_counts(const struct snapshot *snapshot,
                                         const struct snapshot_heap *heap) {
@@ -88,7 +88,7 @@ static void take_threads(struct sample *sample) {
     free(old);
 }
 
-// ---- readings ---------------------------------------------------------------------------------------
+// ---- readings -----------------------------------------------------------------------------------
 
 static void note_reading(struct sample *sample, uint64_t start) {
     struct sample_counts before = sample->counts;

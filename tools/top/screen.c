@@ -37,7 +37,7 @@ static void interrupt(int number) {
     interrupted = 1;
 }
 
-// ---- the terminal -----------------------------------------------------------------------------------
+// ---- the terminal -------------------------------------------------------------------------------
 
 static void start_colours(void) {
     static const short colours[STYLE_COUNT] = {
@@ -88,7 +88,7 @@ static int put(int row, int column, enum style style, const char *text) {
     return put_text(row, column, style, text, strlen(text));
 }
 
-// ---- drawing ----------------------------------------------------------------------------------------
+// ---- drawing ------------------------------------------------------------------------------------
 
 static void draw_head(const struct view_state *state) {
     const struct sample *sample = state->sample;
@@ -193,7 +193,7 @@ static void draw(struct view_state *state) {
     refresh();
 }
 
-// ---- keys -------------------------------------------------------------------------------------------
+// ---- keys ---------------------------------------------------------------------------------------
 
 static void choose_tab(struct view_state *state, int step) {
     state->tab = (enum tab)(((int)state->tab + step + TAB_COUNT) % TAB_COUNT);
@@ -265,7 +265,7 @@ static void take_key(struct view_state *state, int key) {
     }
 }
 
-// ---- the loop ---------------------------------------------------------------------------------------
+// ---- the loop -----------------------------------------------------------------------------------
 
 // How long to sleep: until the next reading, or for ever.
 static int milliseconds_left(const struct view_state *state) {

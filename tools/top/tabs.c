@@ -39,7 +39,7 @@ static double percent(uint64_t part, uint64_t whole) {
     return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 }
 
-// ---- summary ----------------------------------------------------------------------------------------
+// ---- summary ------------------------------------------------------------------------------------
 
 static enum style part_style(unsigned part) {
     switch (part) {
@@ -153,7 +153,7 @@ static void put_history(struct page *page, const struct sample *sample, const st
     page_end(page);
 }
 
-// ---- classes ----------------------------------------------------------------------------------------
+// ---- classes ------------------------------------------------------------------------------------
 
 static uint64_t held(const struct ledger_class *class) {
     return class->live + class->cached + class->partial + class->dirty;
@@ -199,7 +199,7 @@ static void put_classes(struct page *page, const struct sample *sample, unsigned
     }
 }
 
-// ---- threads ----------------------------------------------------------------------------------------
+// ---- threads ------------------------------------------------------------------------------------
 
 static unsigned thread_sort; // qsort has no room for it
 

@@ -167,7 +167,7 @@ bool observe(struct observation *seen, pid_t pid, uint64_t pointer) {
     return true;
 }
 
-// ---- showing --------------------------------------------------------------------------------------
+// ---- showing ------------------------------------------------------------------------------------
 
 static void print_row(struct out *out, const struct observed_row *row, uint64_t pointer) {
     bool here = pointer != 0 && pointer - row->address < row->size;

@@ -14,7 +14,7 @@
 
 #define LARGE ((size_t)64 << 20)
 
-// ---- in the subject: no stdio, so that every block on the heap is one of these ----------------------
+// ---- in the subject: no stdio, so that every block on the heap is one of these ------------------
 
 static void *keep(void *block) {
     __asm__ volatile("" : : "r"(block) : "memory");
@@ -60,7 +60,7 @@ int subject_main(int steps, int go) {
     return 0;
 }
 
-// ---- in the tour ----------------------------------------------------------------------------------
+// ---- in the tour --------------------------------------------------------------------------------
 
 static void become_subject(int steps, int go, bool with_lucid) {
     char path[PATH_MAX];

@@ -12,7 +12,7 @@
 
 #define SENTENCE 768
 
-// ---- the sentences: each is made from what was read -----------------------------------------------
+// ---- the sentences: each is made from what was read ---------------------------------------------
 
 static void explain_start(char *to, const struct observation *now) {
     const struct break_map *map = &now->map;
@@ -162,7 +162,7 @@ static void explain(enum subject_step step, char *to, const struct observation *
     }
 }
 
-// ---- showing steps --------------------------------------------------------------------------------
+// ---- showing steps ------------------------------------------------------------------------------
 
 void tour_pause(const struct tour *tour) {
     if (!tour->wait) {
@@ -234,7 +234,7 @@ void tour_step(struct tour *tour, const char *name, const char *title,
     tour_pause(tour);
 }
 
-// ---- the built-in program -------------------------------------------------------------------------
+// ---- the built-in program -----------------------------------------------------------------------
 
 static const struct {
     const char *name;
@@ -312,7 +312,7 @@ static int tour_subject(struct tour *tour) {
     return fine ? EXIT_FINE : EXIT_UNREADABLE;
 }
 
-// ---- the command ------------------------------------------------------------------------------------
+// ---- the command --------------------------------------------------------------------------------
 
 static void print_help(const char *name) {
     printf("usage: %s [OPTIONS] [PROGRAM ARGS]\n\n"
