@@ -1,4 +1,5 @@
-"""check-layers on trees with one mistake each; documents against what they describe."""
+"""check-layers and check-width on trees with one mistake each; documents against what they
+describe."""
 
 import re
 
@@ -39,11 +40,14 @@ class House(Case):
         good.update({name.replace("__", "."): text for name, text in files.items()})
         return good
 
-    def layers(self, files):
+    def check(self, script, files):
         for name, text in files.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             self.write(name, text)
-        return self.run_command(SOURCE / "scripts" / "check-layers", self.folder)
+        return self.run_command(SOURCE / "scripts" / script, self.folder)
+
+    def layers(self, files):
+        return self.check("check-layers", files)
 
     def assert_mistake(self, name, text, message):
         files = self.tree()
@@ -99,6 +103,21 @@ class House(Case):
 
     def test_layers_tool_includes_allocator(self):
         self.assert_mistake("tools/main.c", '#include "pool.h"\n', "tools may use")
+
+    def test_width_of_the_project(self):
+        self.succeed(SOURCE / "scripts" / "check-width")
+
+    def test_width_long_lines(self):
+        """Columns are characters, whatever the kind of file; tables and output may be wide."""
+        wide, wider = "\u00e4" * 100, "x" * 101
+        done = self.check("check-width", {
+            "page.md": f"{wide}\n| {wider} |\n```\n{wider}\n```\n    {wider}\n{wider}\n",
+            "src/a.c": f"// {wider}\n", "run": f"#!/bin/sh\n{wide}\n# {wider}",
+            "build/CMakeCache.txt": "", "build/made.cmake": wider, "src/LAYERS": wider})
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertEqual(done.stdout.splitlines(), [
+            "page.md:7: 101 columns", "run:3: 103 columns", "src/a.c:1: 104 columns"])
+        self.assertRegex(done.stderr, r"\ALines have at most 100 columns: .*\n\Z")
 
     def read(self, *parts):
         return SOURCE.joinpath(*parts).read_text(encoding="utf-8")
