@@ -46,9 +46,10 @@ static void *small_new(unsigned class, size_t asked) {
     return block;
 }
 
-// Between TINY_MAX and SMALL_MAX the class takes some arithmetic, and the bin is as good.
-static inline void *pop_medium(size_t size) {
-    void *block = pop(&heap_self->bins[sizeclass_of(size)]);
+// Above TINY_MAX, and for blocks that are aligned to more than BLOCK_ALIGN, the class takes some
+// arithmetic, and the bin is as good. NULL: it is empty.
+static inline void *pop_of_class(unsigned class) {
+    void *block = pop(&heap_self->bins[class]);
     if (likely(block != NULL)) {
         *block_mark(block) = 0;
     }
@@ -119,7 +120,7 @@ NOINLINE void *alloc_empty(size_t size, struct bin *bin) {
 
 NOINLINE void *alloc_slow(size_t size) {
     if (size > TINY_MAX && size <= SMALL_MAX) {
-        void *block = pop_medium(size);
+        void *block = pop_of_class(sizeclass_of(size));
         if (likely(block != NULL)) {
             return block;
         }
@@ -136,15 +137,21 @@ void *alloc_zeroed(size_t size) {
     return likely(block != NULL) ? block : new_again(size, BLOCK_ALIGN, true);
 }
 
-void *alloc_aligned(size_t alignment, size_t size) {
-    if (alignment <= BLOCK_ALIGN) {
-        return alloc_fast(size);
-    }
+static NOINLINE void *aligned_cold(size_t alignment, size_t size) {
     void *block = NULL;
     if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX && init_ready()) {
         block = any_new(size, alignment, false);
     }
     return likely(block != NULL) ? block : new_again(size, alignment, false);
+}
+
+void *alloc_aligned(size_t alignment, size_t size) {
+    if (alignment <= BLOCK_ALIGN) {
+        return alloc_fast(size);
+    }
+    unsigned class = size <= SMALL_MAX ? sizeclass_aligned(size, alignment) : 0;
+    void *block = class != 0 ? pop_of_class(class) : NULL;
+    return likely(block != NULL) ? block : aligned_cold(alignment, size);
 }
 
 static void *any_of(struct lucid_region *region, unsigned class, size_t size, size_t alignment,

@@ -1,5 +1,6 @@
-// What the instruction budget is measured on. All calls of malloc are made by take() and all calls
-// of free by give(), so that callgrind's cost of what these two call is the cost of the allocator.
+// What the instruction budget is measured on. All calls of malloc (or aligned_alloc) are made by
+// take() and all calls of free by give(), so that callgrind's cost of what these two call is the cost
+// of the allocator.
 // Arguments: CASE TIMES
 #include <pthread.h>
 #include <stdio.h>
@@ -9,12 +10,13 @@
 enum { BURST = 1600 };
 
 static void *block[BURST];
+static size_t alignment; // 0: malloc's
 
 __attribute__((noinline)) void *take(size_t size);
 __attribute__((noinline)) void give(void *p);
 
 void *take(size_t size) {
-    return malloc(size);
+    return alignment == 0 ? malloc(size) : aligned_alloc(alignment, size);
 }
 
 void give(void *p) {
@@ -58,8 +60,8 @@ int main(int argc, char **argv) {
     long times = argc == 3 ? strtol(argv[2], &end, 10) : 0;
     if (times <= 0 || *end != '\0') {
         fprintf(stderr,
-                "usage: %s pair-16|pair-64|pair-1024|burst-64|threads-64|threads-burst-64"
-                " TIMES\n",
+                "usage: %s pair-16|pair-64|pair-1024|pair-aligned|burst-64|threads-64"
+                "|threads-burst-64 TIMES\n",
                 argv[0]);
         return 64;
     }
@@ -73,6 +75,9 @@ int main(int argc, char **argv) {
         play_pair(64, times);
     } else if (strcmp(argv[1], "pair-1024") == 0) {
         play_pair(1024, times);
+    } else if (strcmp(argv[1], "pair-aligned") == 0) {
+        alignment = 64;
+        play_pair(300, times);
     } else if (strcmp(argv[1], "burst-64") == 0 || strcmp(argv[1], "threads-burst-64") == 0) {
         play_burst(64, times);
     } else {
