@@ -191,7 +191,7 @@ static void *announced(void *large, size_t size) {
 }
 
 void *alloc_mapping(size_t size) {
-    return announced(large_new_mapping(size, BLOCK_ALIGN, NULL), size);
+    return announced(large_new_mapping(size, BLOCK_ALIGN, false, NULL), size);
 }
 
 void *alloc_growing(size_t size) {

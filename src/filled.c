@@ -154,23 +154,41 @@ static bool is_filled(uintptr_t start, size_t size) {
     return touched == 0 || touched > BLOCK_PAGES / 2;
 }
 
+static void judge(struct heap *heap, uintptr_t start, size_t size) {
+    bool filled = is_filled(start, size);
+    heap->unfilled = filled ? 0 : heap->unfilled + (heap->unfilled < UNFILLED_MAX);
+}
+
 // Others may have freed the block.
 READS_RACILY void filled_judge(struct heap *heap) {
     uint32_t head = heap->fresh_block;
+    uintptr_t mapping = heap->fresh_mapping;
     heap->fresh_block = 0;
+    heap->fresh_mapping = 0;
     if (head != 0 && run_kind_of(run_load(head)) == RUN_LARGE &&
         run_at(head)->size >= HUGE_BLOCK_MIN) {
-        bool filled = is_filled(unit_address(head), run_at(head)->size);
-        heap->unfilled = filled ? 0 : heap->unfilled + (heap->unfilled < UNFILLED_MAX);
+        judge(heap, unit_address(head), run_at(head)->size);
+    }
+    if (mapping != 0) {
+        judge(heap, mapping, HUGE_BLOCK_MIN);
     }
 }
 
-bool filled_blocks(uint32_t head) {
+static bool fresh(uint32_t head, uintptr_t mapping) {
     struct heap *heap = heap_mine();
     if (heap == heap_of_nobody()) {
         return true;
     }
     filled_judge(heap);
     heap->fresh_block = head;
+    heap->fresh_mapping = mapping;
     return heap->unfilled < UNFILLED_MAX;
+}
+
+bool filled_blocks(uint32_t head) {
+    return fresh(head, 0);
+}
+
+bool filled_mappings(uintptr_t start) {
+    return fresh(0, start);
 }

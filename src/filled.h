@@ -47,6 +47,10 @@ enum filled filled_lately(void);
 // several in a row were not. Reads a file, too.
 bool filled_blocks(uint32_t head);
 
+// The calling thread makes a mapping, the first HUGE_BLOCK_MIN of which stay in small pages. As
+// filled_blocks, which it is one of.
+bool filled_mappings(uintptr_t start);
+
 // Looks at the last of them. pre: the heap is the calling thread's.
 void filled_judge(struct heap *heap);
 
@@ -54,6 +58,14 @@ void filled_judge(struct heap *heap);
 static inline void filled_block_ends(uint32_t head) {
     struct heap *heap = heap_mine();
     if (heap != heap_of_nobody() && unlikely(heap->fresh_block == head)) {
+        filled_judge(heap);
+    }
+}
+
+// Or a mapping.
+static inline void filled_mapping_ends(uintptr_t start) {
+    struct heap *heap = heap_mine();
+    if (heap != heap_of_nobody() && unlikely(heap->fresh_mapping == start)) {
         filled_judge(heap);
     }
 }

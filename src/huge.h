@@ -1,8 +1,9 @@
 // Huge pages: which memory asks for them, and which declines them (option thp). A huge page makes
 // first touches several times cheaper, and takes memory where only a part of it is used.
 //
-//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, and in large blocks;
-//            declined where the program leaves most of its memory untouched (filled.h)
+//   auto     asked for where they pay: in an arena above HUGE_ARENA_MIN, in large blocks, and in
+//            the middle of mappings; declined where the program leaves most of its memory untouched
+//            (filled.h)
 //   never    declined in the arena, in mappings and in the tables
 //   always   asked for in all of the arena and in mappings
 //
@@ -26,6 +27,15 @@ void huge_block(uintptr_t start, size_t size);
 
 // A fresh mapping is to be one block.
 void huge_mapping(uintptr_t start, size_t length);
+
+// The program will fill it, from the front, from the end, or from both, but maybe not all of it:
+// with `auto` the middle of a mapping of HUGE_MAPPING_MIN asks for them, the rest declines them.
+void huge_mapping_filled(uintptr_t start, size_t length);
+
+// The kernel refuses to move a mapping with parts: all of it declines them before that. Afterwards
+// it asks again, but for the front: what grows is filled to its end. False: it has no parts.
+bool huge_mapping_join(uintptr_t start, size_t length);
+void huge_mapping_grown(uintptr_t start, size_t length);
 
 // Is an arena of this size to end where a huge page does? A huge page must be asked for before any
 // part of it is touched.

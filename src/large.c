@@ -103,11 +103,15 @@ void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_regio
     return fits ? run_new(size, size, alignment, zero, region) : NULL;
 }
 
-void *large_new_mapping(size_t size, size_t alignment, struct lucid_region *region) {
+void *large_new_mapping(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
     if (recycle_threshold() > recycle_wished_threshold()) {
         release_for_recycled(); // what is recycled is not to lie about beside it
     }
-    return mapping_new(size, alignment, region);
+    void *block = mapping_new(size, alignment, region);
+    if (block != NULL && !zero) { // what is to be zero may be a table that stays mostly empty
+        huge_mapping_filled((uintptr_t)block, align_up(size, root.fixed.page_size));
+    }
+    return block;
 }
 
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
@@ -115,7 +119,7 @@ void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *r
         return NULL;
     }
     void *block = large_new_run(size, alignment, zero, region);
-    return block != NULL ? block : large_new_mapping(size, alignment, region);
+    return block != NULL ? block : large_new_mapping(size, alignment, zero, region);
 }
 
 bool large_outgrows(const struct block *block, size_t size) {
@@ -137,6 +141,7 @@ void *large_new_growing(size_t size) {
 
 void large_free(void *pointer, const struct block *block, const char *function) {
     if (block->kind == BLOCK_MAPPING) {
+        filled_mapping_ends((uintptr_t)pointer);
         if (!mapping_free(pointer)) {
             panic_misuse(function, "double free of", pointer);
         }

@@ -11,9 +11,9 @@ void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *r
 // The same in the arena, where a mapping will not do. NULL: no memory, or too large for the arena.
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
-// The same in a mapping of its own, whatever the size, and zero. NULL: no memory.
+// The same in a mapping of its own, whatever the size; it is zero in any case. NULL: no memory.
 // pre: size <= PTRDIFF_MAX.
-void *large_new_mapping(size_t size, size_t alignment, struct lucid_region *region);
+void *large_new_mapping(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
 // Is the copy of a block that grows to this size to be a mapping, although the arena would have it?
 // It may go on growing, for which a mapping needs no copies.

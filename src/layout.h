@@ -178,7 +178,8 @@ struct heap {
     // helper knows of (purge.h): room == sum of capacity[c] * size of c; unnoted <= room.
     uint32_t room;
     uint32_t unnoted;
-    uint32_t searched;    // value of `events` when a bin was last looked for to become small
+    uintptr_t fresh_mapping; // the thread's last mapping of HUGE_MAPPING_MIN, 0: it was looked at
+    uint32_t searched;       // value of `events` when a bin was last looked for to become small
     uint32_t fresh_block; // head of the thread's last block of HUGE_BLOCK_MIN, 0: it was looked at
     uint32_t unfilled;    // so many of these in a row were not filled (filled.h)
     uint8_t streak[CLASS_COUNT]; // times the bin was too small, a moment ago too, since it grew

@@ -270,6 +270,18 @@ uint32_t mapping_count_of(const struct lucid_region *region) {
     return count;
 }
 
+static void *move(const struct mapping *mapping, size_t length) {
+    void *start = os_remap((void *)mapping->start, mapping->length, length);
+    if (start == NULL && length > mapping->length &&
+        huge_mapping_join(mapping->start, mapping->length)) {
+        start = os_remap((void *)mapping->start, mapping->length, length);
+        if (start != NULL) {
+            huge_mapping_grown((uintptr_t)start, length);
+        }
+    }
+    return start;
+}
+
 // The lock is kept over the system call: a mapping that is in no table while it moves could not
 // be put back if the table had no room for it afterwards.
 void *mapping_resize(const void *block, size_t size) {
@@ -287,7 +299,7 @@ void *mapping_resize(const void *block, size_t size) {
         size_t less = more == 0 ? mapping.length - front - length : 0;
         void *start = NULL;
         if (more == 0 || allowance_take(more)) {
-            start = os_remap((void *)mapping.start, mapping.length, front + length);
+            start = move(&mapping, front + length);
             allowance_give(start != NULL ? less : more);
         }
         if (start != NULL) {

@@ -1,6 +1,6 @@
 // What the instruction budget is measured on. All calls of malloc (or aligned_alloc) are made by
-// take() and all calls of free by give(), so that callgrind's cost of what these two call is the cost
-// of the allocator.
+// take() and all calls of free by give(), so that callgrind's cost of what these two call is the
+// cost of the allocator.
 // Arguments: CASE TIMES
 #include <pthread.h>
 #include <stdio.h>

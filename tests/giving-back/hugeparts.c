@@ -43,8 +43,10 @@ int main(int argc, char **argv) {
     void *mapping = filled(malloc(mapped), mapped);
     void *own = filled(
         mmap(NULL, large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), large);
-    printf("first %#zx last %#zx large %#zx mapping %#zx own %#zx units %#zx meta %#zx\n",
-           (size_t)first, (size_t)last, (size_t)block + large / 2, (size_t)mapping, (size_t)own,
+    printf("first %#zx last %#zx large %#zx mapping %#zx middle %#zx end %#zx own %#zx units %#zx"
+           " meta %#zx\n",
+           (size_t)first, (size_t)last, (size_t)block + large / 2, (size_t)mapping,
+           (size_t)mapping + mapped / 2, (size_t)mapping + mapped - 1, (size_t)own,
            (size_t)root->fixed.units, (size_t)root->fixed.meta_start);
     printf("unit one %#zx\n", (size_t)root->fixed.base + UNIT_SIZE);
     fflush(stdout);

@@ -7,6 +7,8 @@
 //   COUNTxSIZE/     all of them made before the first is filled
 //   COUNTxSIZE&     so many in each of four threads at the same time
 //   COUNTxSIZEz     zeroed ones, of each of whose pages a byte is read and then written
+//   COUNTxSIZE:Ns   of each one byte in every N is written; and all are freed after the last
+//   COUNTxSIZE:Nt   the same with zeroed ones that stay
 //   nofile          from here on no file can be opened
 //   restrict        the program gives up what it might gain (prctl), as sandboxes begin
 #include <malloc.h>
@@ -39,6 +41,23 @@ struct step {
     char how;       // the last letter, or 0
 };
 
+static bool is_one_of(const struct step *step, const char *letters) {
+    return step->how != 0 && strchr(letters, step->how) != NULL;
+}
+
+static void touch(const struct step *step, volatile char *block) {
+    if (is_one_of(step, "sft")) {
+        for (size_t at = 0; at < step->size; at += step->touched) {
+            block[at] = 1;
+        }
+        return;
+    }
+    for (size_t at = 0; is_one_of(step, "z") && at < step->size; at += 4096) {
+        block[at]++;
+    }
+    memset((char *)block, 1, step->touched);
+}
+
 static void *run(void *argument) {
     const struct step *step = argument;
     char **blocks = calloc(step->count, sizeof(*blocks));
@@ -46,19 +65,21 @@ static void *run(void *argument) {
         fail("no memory");
     }
     for (size_t i = 0; i < step->count; i++) {
-        blocks[i] = taken(step->size, step->how == 'z');
-        for (size_t at = 0; step->how == 'z' && at < step->size; at += 4096) {
-            ((volatile char *)blocks[i])[at]++;
+        blocks[i] = taken(step->size, is_one_of(step, "zt"));
+        if (!is_one_of(step, "/")) {
+            touch(step, blocks[i]);
         }
-        memset(blocks[i], 1, step->how == '/' ? 0 : step->touched);
+        if (is_one_of(step, "f")) {
+            free(blocks[i]);
+        }
     }
-    for (size_t i = 0; i < step->count && step->how == '/'; i++) {
-        memset(blocks[i], 1, step->touched);
+    for (size_t i = 0; i < step->count && is_one_of(step, "/"); i++) {
+        touch(step, blocks[i]);
     }
-    for (size_t i = 0; i < step->count && step->how == '-'; i++) {
+    for (size_t i = 0; i < step->count && is_one_of(step, "-"); i++) {
         free(blocks[i]);
     }
-    if (step->how == '-') {
+    if (is_one_of(step, "-")) {
         (void)malloc_trim(0);
     }
     return NULL;
@@ -80,13 +101,13 @@ static void take(const char *text) {
     char *end;
     struct step step = {.count = strtoul(text, &end, 10)};
     if (*end != 'x' || step.count == 0) {
-        fail("a step is COUNTxSIZE, with :N, -, /, & or z; nofile; or restrict");
+        fail("a step is COUNTxSIZE, with :N, and -, /, &, z, s, f or t; nofile; or restrict");
     }
     step.size = strtoul(end + 1, &end, 10);
     step.touched = *end == ':' ? strtoul(end + 1, &end, 10) : step.size;
     step.how = *end;
-    if (step.touched > step.size) {
-        fail("more of a block is to be written than there is");
+    if (step.touched > step.size || step.touched == 0) {
+        fail("of a block between one byte and all of it is to be written");
     }
     if (step.how == '&') {
         run_in_threads(&step);

@@ -15,7 +15,7 @@ SPARSE = BUILD / "tests" / "giving-back" / "sparse"
 MIB = 1 << 20
 HUGE = 2 * MIB
 PAUSE_MS = 2000
-OURS = ("first", "last", "large", "mapping", "units", "meta")
+OURS = ("first", "last", "large", "mapping", "middle", "end", "units", "meta")
 
 
 def read_areas(pid):
@@ -53,7 +53,7 @@ class Huge(Case):
         process = self.begin(PARTS, mib, options=options)
         places = {name: int(place, 16) for name, place in
                   re.findall(r"(\w+) 0x([0-9a-f]+)", process.stdout.readline())}
-        self.assertEqual(len(places), 7)
+        self.assertEqual(len(places), 9)
         self.front_ends = -(-int(process.stdout.readline().split()[-1], 16) // HUGE) * HUGE
         self.first = places["first"]
         areas = read_areas(process.pid)
@@ -94,7 +94,7 @@ class Huge(Case):
             parts = self.parts(8, "thp=always")
             # One random place of the break in 32 puts no unit ahead of the first huge page.
             first = ("first",) if self.first >= self.front_ends else ()
-            self.assert_flag(parts, "hg", ("last", "large", "mapping", *first))
+            self.assert_flag(parts, "hg", ("last", "large", "mapping", "middle", "end", *first))
             self.assert_huge(parts["last"], 14 * MIB, before)
             self.assert_huge(parts["mapping"], 60 * MIB, before)
 
@@ -107,11 +107,12 @@ class Huge(Case):
         hugepages.set_system(self, "madvise")
         before = fallbacks()
         for mib in (1, 20):  # the last small block 1 MiB into the arena, and 20
-            self.assert_flag(self.parts(mib, "thp=auto"), "hg", ("large",))
+            self.assert_flag(self.parts(mib, "thp=auto"), "hg", ("large", "middle"))
         parts = self.parts(60, "")
-        self.assert_flag(parts, "hg", ("last", "large"))
-        self.assert_flag(parts, "nh", ())
+        self.assert_flag(parts, "hg", ("last", "large", "middle"))
+        self.assert_flag(parts, "nh", ("mapping", "end"))
         self.assert_huge(parts["last"], 20 * MIB, before)
+        self.assert_huge(parts["middle"], 44 * MIB, before)
 
     def test_with_a_limit_there_are_none(self):
         hugepages.set_system(self, "always")
@@ -133,9 +134,9 @@ class Huge(Case):
 
     # ---- memory that the program leaves untouched --------------------------------------------
 
-    def take(self, *steps):
+    def take(self, *steps, options=""):
         """MiB that are resident, MiB of these in huge pages, how many files are open."""
-        process = self.begin(SPARSE, *steps)
+        process = self.begin(SPARSE, *steps, options=options)
         self.assertEqual(process.stdout.readline(), "done\n")
         areas = [fields for _, _, fields in read_areas(process.pid)]
         resident = sum(int(fields["Rss"][0]) for fields in areas) / 1024
@@ -145,16 +146,25 @@ class Huge(Case):
     def stays_untouched(self, more):
         for step, touched in (("600x1048576:16384", 9.4), ("5000x65536:8192", 39),
                               ("400x2097152:4096", 1.6), ("20000x20000:100", 78),
-                              ("60x16000000:100000", 6), ("40x12582912:3145728", 120)):
+                              ("60x16000000:100000", 6), ("40x12582912:3145728", 120),
+                              ("60x41943040:100000", 6), ("1x138000000:13000000", 12.4)):
             self.assertLess(self.take(step)[0], touched * 1.1 + 8 + more, step)
 
     def test_memory_left_untouched_has_no_huge_pages(self):
         hugepages.set_system(self, "madvise")
         self.stays_untouched(0)
+        self.assertLess(self.take("1x200000000:409600t")[0], 1.9 + 8)
 
     def test_memory_left_untouched_has_few_huge_pages_of_the_systems(self):
         hugepages.set_system(self, "always")  # to all memory, and lucid begins with the first 8 MiB
         self.stays_untouched(72)
+
+    def test_mappings_left_untouched_have_them_four_times(self):
+        hugepages.set_system(self, "madvise")
+        few = 4 * 96
+        self.assertLess(self.take("12x100000000:409600s")[0], few + 8 * 0.96 + 12)
+        self.assertLess(self.take("5x100000000:409600f", "1x100000000:409600s",
+                                  options="mmap_threshold=32M")[0], 0.96 + 12)
 
     def assert_mostly_huge(self, least, *steps):
         """Unless the kernel had none left."""

@@ -1,4 +1,5 @@
 // The table of mappings with many entries, random order, and refusing kernels.
+#include "huge.h"
 #include "init.h"
 #include "invariants.h"
 #include "mapping.h"
@@ -105,6 +106,47 @@ static void moves_with_huge_pages(void **state) {
     assert_true(mapping_free(second));
 }
 
+// What the kernel makes of a block: so many mappings.
+static unsigned parts_of(const void *block, size_t size) {
+    unsigned parts = 0;
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        char *end;
+        uintptr_t start = strtoul(line, &end, 16);
+        parts += start < (uintptr_t)block + size && strtoul(end + 1, NULL, 16) > (uintptr_t)block;
+    }
+    (void)fclose(maps);
+    return parts;
+}
+
+// The kernel moves one kind of memory at a time: what has huge pages in the middle is joined first.
+static void moves_with_some_in_the_middle(void **state) {
+    (void)state;
+    size_t size = HUGE_MAPPING_MIN + 3 * HUGE_PAGE_SIZE + root.fixed.page_size;
+    char *pair[2]; // of which one at least lies right in front of something
+    for (unsigned i = 0; i < 2; i++) {
+        pair[i] = mapping_new(size, 16, NULL);
+        assert_non_null(pair[i]);
+        huge_mapping_filled((uintptr_t)pair[i], size);
+        assert_int_equal(pair[i][root.fixed.page_size], 0);
+        memset(pair[i], 0x51, size);
+    }
+    unsigned parts = parts_of(pair[0], size); // 1: this kernel has no huge pages
+    for (unsigned i = 0; i < 2; i++) {
+        pair[i] = mapping_resize(pair[i], 2 * size);
+        assert_non_null(pair[i]);
+        assert_int_equal(parts_of(pair[i], 2 * size) > 1, parts > 1);
+        for (size_t at = 0; at < 2 * size; at += 997) {
+            assert_int_equal(pair[i][at], at < size ? 0x51 : 0);
+        }
+        pair[i] = mapping_resize(pair[i], size / 2);
+        assert_non_null(pair[i]);
+    }
+    assert_true(mapping_free(pair[0]) && mapping_free(pair[1]));
+}
+
 static void kernel_refuses(void **state) {
     (void)state;
     if (!LUCID_CHECKED && !LUCID_STRESS) {
@@ -160,9 +202,13 @@ static void table_is_full(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_what_it_has), cmocka_unit_test(nothing_is_found),
-        cmocka_unit_test(resizes),           cmocka_unit_test(kernel_refuses),
-        cmocka_unit_test(table_is_full),     cmocka_unit_test(moves_with_huge_pages),
+        cmocka_unit_test(finds_what_it_has),
+        cmocka_unit_test(nothing_is_found),
+        cmocka_unit_test(resizes),
+        cmocka_unit_test(kernel_refuses),
+        cmocka_unit_test(table_is_full),
+        cmocka_unit_test(moves_with_huge_pages),
+        cmocka_unit_test(moves_with_some_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
