@@ -154,41 +154,55 @@ static bool is_filled(uintptr_t start, size_t size) {
     return touched == 0 || touched > BLOCK_PAGES / 2;
 }
 
-static void judge(struct heap *heap, uintptr_t start, size_t size) {
-    bool filled = is_filled(start, size);
-    heap->unfilled = filled ? 0 : heap->unfilled + (heap->unfilled < UNFILLED_MAX);
+static uint32_t counted(uint32_t unfilled, bool filled) {
+    return filled ? 0 : unfilled + (unfilled < UNFILLED_MAX);
 }
 
 // Others may have freed the block.
 READS_RACILY void filled_judge(struct heap *heap) {
     uint32_t head = heap->fresh_block;
-    uintptr_t mapping = heap->fresh_mapping;
     heap->fresh_block = 0;
-    heap->fresh_mapping = 0;
     if (head != 0 && run_kind_of(run_load(head)) == RUN_LARGE &&
         run_at(head)->size >= HUGE_BLOCK_MIN) {
-        judge(heap, unit_address(head), run_at(head)->size);
-    }
-    if (mapping != 0) {
-        judge(heap, mapping, HUGE_BLOCK_MIN);
+        bool filled = is_filled(unit_address(head), run_at(head)->size);
+        heap->unfilled = counted(heap->unfilled, filled);
     }
 }
 
-static bool fresh(uint32_t head, uintptr_t mapping) {
+bool filled_blocks(uint32_t head) {
     struct heap *heap = heap_mine();
     if (heap == heap_of_nobody()) {
         return true;
     }
     filled_judge(heap);
     heap->fresh_block = head;
-    heap->fresh_mapping = mapping;
     return heap->unfilled < UNFILLED_MAX;
 }
 
-bool filled_blocks(uint32_t head) {
-    return fresh(head, 0);
+// ---- mappings -----------------------------------------------------------------------------------
+
+static uint32_t unfilled_mappings(void) {
+    return __atomic_load_n(&root.live.mappings.unfilled, __ATOMIC_RELAXED);
+}
+
+// Where two threads do so at once, one of the two may not count.
+static void judge_mapping(uintptr_t start) {
+    uint32_t unfilled = counted(unfilled_mappings(), is_filled(start, HUGE_BLOCK_MIN));
+    __atomic_store_n(&root.live.mappings.unfilled, unfilled, __ATOMIC_RELAXED);
 }
 
 bool filled_mappings(uintptr_t start) {
-    return fresh(0, start);
+    uintptr_t last = __atomic_exchange_n(&root.live.mappings.fresh, start, __ATOMIC_RELAXED);
+    if (last != 0) {
+        judge_mapping(last);
+    }
+    return unfilled_mappings() < UNFILLED_MAX;
+}
+
+void filled_mapping_ends(uintptr_t start) {
+    uintptr_t fresh = start;
+    if (__atomic_compare_exchange_n(&root.live.mappings.fresh, &fresh, 0, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED)) {
+        judge_mapping(start);
+    }
 }

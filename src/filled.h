@@ -47,10 +47,6 @@ enum filled filled_lately(void);
 // several in a row were not. Reads a file, too.
 bool filled_blocks(uint32_t head);
 
-// The calling thread makes a mapping, the first HUGE_BLOCK_MIN of which stay in small pages. As
-// filled_blocks, which it is one of.
-bool filled_mappings(uintptr_t start);
-
 // Looks at the last of them. pre: the heap is the calling thread's.
 void filled_judge(struct heap *heap);
 
@@ -62,12 +58,12 @@ static inline void filled_block_ends(uint32_t head) {
     }
 }
 
-// Or a mapping.
-static inline void filled_mapping_ends(uintptr_t start) {
-    struct heap *heap = heap_mine();
-    if (heap != heap_of_nobody() && unlikely(heap->fresh_mapping == start)) {
-        filled_judge(heap);
-    }
-}
+// Somebody makes a mapping at `start`, the first HUGE_BLOCK_MIN of which have no huge pages, unless
+// the system gives them to all memory. Are such mappings filled, by their beginnings? As for
+// blocks, but the last one is that of any thread.
+bool filled_mappings(uintptr_t start);
+
+// The mapping at this address is about to be moved, or to be no more.
+void filled_mapping_ends(uintptr_t start);
 
 #endif

@@ -134,33 +134,30 @@ void huge_mapping(uintptr_t start, size_t length) {
     }
 }
 
-static bool has_parts(size_t length) {
+static bool may_have_parts(size_t length) {
     return wish() == THP_AUTO && length >= HUGE_MAPPING_MIN && !allowance_is_limited();
 }
 
 // The kernel joins the parts again only if the mapping had memory before it was parted: a page that
 // filled_mappings does not look at.
 void huge_mapping_filled(uintptr_t start, size_t length) {
-    if (!has_parts(length)) {
+    if (!may_have_parts(length)) {
         return;
     }
-    os_advise_small((void *)start, length);
-    if (filled_mappings(start)) {
-        *(volatile char *)(start + root.fixed.page_size) = 0;
-        ask(start + length / HUGE_MAPPING_SHARE, start + length - length / HUGE_MAPPING_SHARE);
+    if (!filled_mappings(start)) {
+        os_advise_small((void *)start, length);
+        return;
     }
+    *(volatile char *)(start + root.fixed.page_size) = 0;
+    ask(start + length / HUGE_MAPPING_SHARE, start + length - length / HUGE_MAPPING_SHARE);
 }
 
-bool huge_mapping_join(uintptr_t start, size_t length) {
-    if (length < HUGE_MAPPING_MIN) {
-        return false;
-    }
+void huge_mapping_join(uintptr_t start, size_t length) {
     os_advise_small((void *)start, length);
-    return true;
 }
 
-void huge_mapping_grown(uintptr_t start, size_t length) {
-    if (has_parts(length)) {
+void huge_mapping_part(uintptr_t start, size_t length) {
+    if (may_have_parts(length)) {
         ask(start + length / HUGE_MAPPING_SHARE, start + length);
     }
 }

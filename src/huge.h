@@ -29,13 +29,13 @@ void huge_block(uintptr_t start, size_t size);
 void huge_mapping(uintptr_t start, size_t length);
 
 // The program will fill it, from the front, from the end, or from both, but maybe not all of it:
-// with `auto` the middle of a mapping of HUGE_MAPPING_MIN asks for them, the rest declines them.
+// with `auto` the middle of a mapping of HUGE_MAPPING_MIN asks for them.
 void huge_mapping_filled(uintptr_t start, size_t length);
 
-// The kernel refuses to move a mapping with parts: all of it declines them before that. Afterwards
-// it asks again, but for the front: what grows is filled to its end. False: it has no parts.
-bool huge_mapping_join(uintptr_t start, size_t length);
-void huge_mapping_grown(uintptr_t start, size_t length);
+// The kernel refuses to move what has parts of two kinds: all of it declines them before the next
+// try, and asks again, but for its front, where that is worth another such refusal.
+void huge_mapping_join(uintptr_t start, size_t length);
+void huge_mapping_part(uintptr_t start, size_t length);
 
 // Is an arena of this size to end where a huge page does? A huge page must be asked for before any
 // part of it is touched.

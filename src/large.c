@@ -141,7 +141,6 @@ void *large_new_growing(size_t size) {
 
 void large_free(void *pointer, const struct block *block, const char *function) {
     if (block->kind == BLOCK_MAPPING) {
-        filled_mapping_ends((uintptr_t)pointer);
         if (!mapping_free(pointer)) {
             panic_misuse(function, "double free of", pointer);
         }

@@ -178,8 +178,7 @@ struct heap {
     // helper knows of (purge.h): room == sum of capacity[c] * size of c; unnoted <= room.
     uint32_t room;
     uint32_t unnoted;
-    uintptr_t fresh_mapping; // the thread's last mapping of HUGE_MAPPING_MIN, 0: it was looked at
-    uint32_t searched;       // value of `events` when a bin was last looked for to become small
+    uint32_t searched;    // value of `events` when a bin was last looked for to become small
     uint32_t fresh_block; // head of the thread's last block of HUGE_BLOCK_MIN, 0: it was looked at
     uint32_t unfilled;    // so many of these in a row were not filled (filled.h)
     uint8_t streak[CLASS_COUNT]; // times the bin was too small, a moment ago too, since it grew
@@ -361,7 +360,8 @@ struct mapping_table {
     uint64_t asked;               // sum of asked
     uint64_t most_bytes;          // the highest that `bytes` ever was
     uint32_t most_count;          // and `count`
-    uint32_t reserved;
+    uint32_t unfilled;            // so many in a row that had huge pages were not filled (filled.h)
+    uintptr_t fresh; // the last one that has huge pages in the middle, 0: it was looked at
 };
 
 // Sizes and offsets of the structures above, for readers of another version.
@@ -518,11 +518,11 @@ struct root_live {
     uint32_t heap_count;
     struct heap *heaps; // registry, newest first
     struct heap *heaps_free;
-    uint32_t threads;         // heaps that belong to a living thread
+    uint32_t threads; // heaps that belong to a living thread
+    _Atomic uint32_t meta_lock;
     uintptr_t meta_next;      // heaps and bins lie from here to meta_end: the next one ends here
     uintptr_t meta_committed; // the lowest address that is accessible
     void *meta_free[16];      // returned memory by power of two, 64 bytes first
-    _Atomic uint32_t meta_lock;
     struct giving giving;
     struct region_table regions;
     struct request request;

@@ -2,6 +2,7 @@
 
 #include "allowance.h"
 #include "event.h"
+#include "filled.h"
 #include "huge.h"
 #include "os/os.h"
 #include "root.h"
@@ -216,6 +217,7 @@ COLD bool mapping_around(const void *pointer, struct mapping *found) {
 
 // pre: it is in the table no more.
 static void end(const struct mapping *mapping) {
+    filled_mapping_ends(mapping->address);
     if (!os_unmap((void *)mapping->start, mapping->length)) {
         // Out of mappings: at least its memory goes back. The address space stays used.
         (void)os_purge((void *)mapping->start, mapping->length);
@@ -270,14 +272,21 @@ uint32_t mapping_count_of(const struct lucid_region *region) {
     return count;
 }
 
+// What grows by a good part of itself will be filled up to its new end; what grows little by little
+// would be refused each time.
 static void *move(const struct mapping *mapping, size_t length) {
-    void *start = os_remap((void *)mapping->start, mapping->length, length);
-    if (start == NULL && length > mapping->length &&
-        huge_mapping_join(mapping->start, mapping->length)) {
-        start = os_remap((void *)mapping->start, mapping->length, length);
-        if (start != NULL) {
-            huge_mapping_grown((uintptr_t)start, length);
-        }
+    bool parts;
+    filled_mapping_ends(mapping->address);
+    void *start = os_remap((void *)mapping->start, mapping->length, length, &parts);
+    if (start != NULL || !parts) {
+        return start;
+    }
+    huge_mapping_join(mapping->start, mapping->length);
+    start = os_remap((void *)mapping->start, mapping->length, length, &parts);
+    if (start == NULL) {
+        huge_mapping_part(mapping->start, mapping->length);
+    } else if (length - mapping->length >= mapping->length / HUGE_MAPPING_SHARE) {
+        huge_mapping_part((uintptr_t)start, length);
     }
     return start;
 }

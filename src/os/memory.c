@@ -155,7 +155,8 @@ static void *remap_by_copy(void *start, size_t length, size_t new_length) {
     return moved;
 }
 
-void *os_remap(void *start, size_t length, size_t new_length) {
+void *os_remap(void *start, size_t length, size_t new_length, bool *parts) {
+    *parts = false;
     if (os_fault(OS_REMAP)) {
         return NULL;
     }
@@ -168,8 +169,9 @@ void *os_remap(void *start, size_t length, size_t new_length) {
     int flags = place != NULL ? MREMAP_MAYMOVE | MREMAP_FIXED : MREMAP_MAYMOVE;
     int saved = errno;
     long result = syscall(SYS_mremap, start, length, new_length, flags, place);
+    *parts = result == -1 && errno == EFAULT;
     errno = saved;
-    if (result == -1 && place != NULL) {
+    if (result == -1 && place != NULL && !*parts) { // else the kernel may have unmapped it already
         (void)os_unmap(place, new_length);
     }
     return result == -1 ? NULL : (void *)result;

@@ -51,8 +51,9 @@ enum os_map_result os_map_at(uintptr_t start, size_t length);
 bool os_unmap(void *start, size_t length);
 
 // Resizes a mapping made by os_map, moving it if need be; contents move along without a copy.
-// NULL: not possible (nothing changed).
-void *os_remap(void *start, size_t length, size_t new_length);
+// NULL: not possible (nothing changed); `parts` then tells whether it is because parts of it were
+// advised one thing and others another.
+void *os_remap(void *start, size_t length, size_t new_length, bool *parts);
 
 // Gives the memory of the pages back; they read as zero afterwards. False: contents are
 // unchanged or undefined, the caller must treat them as dirty.

@@ -9,6 +9,8 @@
 #include "testing.h"
 #include "unit.h"
 
+#include <pthread.h>
+
 #define MANY 3000u
 
 static char *blocks[MANY];
@@ -121,23 +123,31 @@ static unsigned parts_of(const void *block, size_t size) {
     return parts;
 }
 
-// The kernel moves one kind of memory at a time: what has huge pages in the middle is joined first.
+// With huge pages in the middle, and filled.
+static char *new_in_parts(size_t size) {
+    char *block = mapping_new(size, 16, NULL);
+    assert_non_null(block);
+    huge_mapping_filled((uintptr_t)block, size);
+    assert_int_equal(block[root.fixed.page_size], 0);
+    return memset(block, 0x51, size);
+}
+
+// The kernel moves one kind of memory at a time: parts are joined first.
 static void moves_with_some_in_the_middle(void **state) {
     (void)state;
     size_t size = HUGE_MAPPING_MIN + 3 * HUGE_PAGE_SIZE + root.fixed.page_size;
     char *pair[2]; // of which one at least lies right in front of something
     for (unsigned i = 0; i < 2; i++) {
-        pair[i] = mapping_new(size, 16, NULL);
-        assert_non_null(pair[i]);
-        huge_mapping_filled((uintptr_t)pair[i], size);
-        assert_int_equal(pair[i][root.fixed.page_size], 0);
-        memset(pair[i], 0x51, size);
+        pair[i] = new_in_parts(size);
     }
-    unsigned parts = parts_of(pair[0], size); // 1: this kernel has no huge pages
+    bool parts = parts_of(pair[0], size) > 1; // this kernel has huge pages
+    // About all addresses there are, so that the kernel refuses once it has seen the parts.
+    assert_null(mapping_resize(pair[0], ((size_t)1 << 47) - ((size_t)1 << 30)));
+    assert_int_equal(parts_of(pair[0], size) > 1, parts);
     for (unsigned i = 0; i < 2; i++) {
         pair[i] = mapping_resize(pair[i], 2 * size);
         assert_non_null(pair[i]);
-        assert_int_equal(parts_of(pair[i], 2 * size) > 1, parts > 1);
+        assert_int_equal(parts_of(pair[i], 2 * size) > 1, parts && !UNDER_TSAN);
         for (size_t at = 0; at < 2 * size; at += 997) {
             assert_int_equal(pair[i][at], at < size ? 0x51 : 0);
         }
@@ -145,6 +155,56 @@ static void moves_with_some_in_the_middle(void **state) {
         assert_non_null(pair[i]);
     }
     assert_true(mapping_free(pair[0]) && mapping_free(pair[1]));
+}
+
+static void grows_little_by_little_in_one_part(void **state) {
+    (void)state;
+    size_t size = HUGE_MAPPING_MIN;
+    char *block = new_in_parts(size);
+    for (unsigned i = 0; i < 5; i++) {
+        size += root.fixed.page_size;
+        block = mapping_resize(block, size);
+        assert_non_null(block);
+        assert_int_equal(parts_of(block, size), 1);
+    }
+    assert_true(mapping_free(block));
+}
+
+static void *frees(void *block) {
+    assert_true(mapping_free(block));
+    return NULL;
+}
+
+// What was not filled is counted when it ends, whoever ends it, and before it moves.
+static void counts_what_was_not_filled(void **state) {
+    (void)state;
+    root.live.mappings.unfilled = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        char *block = mapping_new(HUGE_MAPPING_MIN, 16, NULL);
+        assert_non_null(block);
+        huge_mapping_filled((uintptr_t)block, HUGE_MAPPING_MIN);
+        os_advise_small(block, HUGE_BLOCK_MIN); // whatever the system gives to all memory
+        block[0] = 1;
+        assert_int_equal(root.live.mappings.unfilled, i);
+        if (i == 1) {
+            block = mapping_resize(block, 2 * HUGE_MAPPING_MIN);
+            assert_non_null(block);
+        }
+        pthread_t thread;
+        if (i == 2) {
+            assert_int_equal(pthread_create(&thread, NULL, frees, block), 0);
+            assert_int_equal(pthread_join(thread, NULL), 0);
+        } else {
+            assert_true(mapping_free(block));
+        }
+    }
+    assert_int_equal(root.live.mappings.unfilled, 4);
+    char *declined = mapping_new(HUGE_MAPPING_MIN, 16, NULL);
+    huge_mapping_filled((uintptr_t)declined, HUGE_MAPPING_MIN);
+    assert_int_equal(parts_of(declined, HUGE_MAPPING_MIN), 1);
+    memset(declined, 1, HUGE_MAPPING_MIN);
+    assert_true(mapping_free(declined));
+    assert_int_equal(root.live.mappings.unfilled, 0);
 }
 
 static void kernel_refuses(void **state) {
@@ -209,6 +269,8 @@ int main(void) {
         cmocka_unit_test(table_is_full),
         cmocka_unit_test(moves_with_huge_pages),
         cmocka_unit_test(moves_with_some_in_the_middle),
+        cmocka_unit_test(grows_little_by_little_in_one_part),
+        cmocka_unit_test(counts_what_was_not_filled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,7 +154,8 @@ static void memory_calls(void **state) {
     assert_true(os_unmap(reserved, 16 * page));
     char *map = os_map(4 * page);
     map[0] = 1;
-    map = os_remap(map, 4 * page, 4000 * page);
+    bool parts = true;
+    map = os_remap(map, 4 * page, 4000 * page, &parts);
     assert_true(map != NULL && map[0] == 1 && map[3999 * page] == 0);
     assert_true(os_unmap(map, 4000 * page));
     assert_false(os_unmap(map, 0)); // the kernel refuses
@@ -168,7 +169,8 @@ static void memory_calls(void **state) {
     assert_null(os_map_fenced((size_t)1 << 60));
     assert_null(os_map((size_t)1 << 60));
     assert_null(os_reserve((size_t)1 << 60));
-    assert_null(os_remap(map, page, (size_t)1 << 60));
+    assert_null(os_remap(map, page, (size_t)1 << 60, &parts));
+    assert_false(parts);
     assert_int_equal(os_map_at(page, (size_t)1 << 62), OS_NO_MEMORY);
     assert_int_equal(errno, 1789); // not even the failures changed it
 }
