@@ -82,8 +82,8 @@
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 #define HUGE_ARENA_MIN ((size_t)32 << 20)
 #define HUGE_BLOCK_MIN ((size_t)4 << 20)
+#define HUGE_MAPPING_SHARE 8u // so large a part of a mapping, at either end, asks for none
 #define HUGE_MAPPING_MIN (HUGE_MAPPING_SHARE * HUGE_BLOCK_MIN)
-#define HUGE_MAPPING_SHARE 8u // one in so many bytes of a mapping, at either end, has none
 
 // Blocks above this have a mapping of their own (option mmap_threshold),
 // unless recycled (recycle.h).

@@ -360,8 +360,8 @@ struct mapping_table {
     uint64_t asked;               // sum of asked
     uint64_t most_bytes;          // the highest that `bytes` ever was
     uint32_t most_count;          // and `count`
-    uint32_t unfilled;            // so many in a row that had huge pages were not filled (filled.h)
-    uintptr_t fresh; // the last one that has huge pages in the middle, 0: it was looked at
+    uint32_t unfilled;            // so many in a row, not zeroed, were not filled (filled.h)
+    uintptr_t fresh;              // the last of these, 0: it was looked at
 };
 
 // Sizes and offsets of the structures above, for readers of another version.
