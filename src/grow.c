@@ -3,13 +3,11 @@
 #include "allowance.h"
 #include "arena.h"
 #include "huge.h"
-#include "meta.h"
 #include "os/os.h"
 #include "panic.h"
 #include "root.h"
+#include "tables.h"
 
-#define RECORDS_STEP 4096u     // units whose records are opened at once: 64 MiB of 16 KiB units
-#define UNITS_BESIDE_META 512u // bytes of the units' table: 2 MiB of arena
 #define HOLE_STEP_MIN ((size_t)1 << 20)
 
 static struct root_live *live(void) {
@@ -18,81 +16,6 @@ static struct root_live *live(void) {
 
 static uintptr_t limit_address(void) {
     return unit_address((uint32_t)live()->limit);
-}
-
-// Address space for the arena: twice the machine's memory, so that sparse programs fit too, and
-// no more than the process is allowed anyway.
-static size_t wanted_capacity(size_t address_space) {
-    size_t capacity = max_size(os_memory_size() * 2, ARENA_CAPACITY_MIN);
-    capacity = min_size(min_size(capacity, ARENA_CAPACITY_MAX), address_space);
-    return align_down(capacity, UNIT_SIZE * 256);
-}
-
-static size_t meta_room(size_t capacity, size_t address_space) {
-    return address_space == SIZE_MAX ? ((size_t)64 << 20) + capacity / 512
-                                     : max_size(address_space / 32, (size_t)256 << 10);
-}
-
-// Metadata grows down from where the units begin, so that one call opens the first of both, and
-// the first heap and the first units share a page.
-static bool reserve_tables(size_t capacity, size_t meta) {
-    size_t page = root.fixed.page_size;
-    uint64_t units = capacity >> UNIT_SHIFT;
-    size_t unit_bytes = align_up(units * sizeof(struct unit), page);
-    size_t run_bytes = align_up(units * sizeof(struct run), page);
-    meta = align_up(meta, page);
-    // One page without access at either end: nothing outside can run into the tables.
-    uintptr_t start = (uintptr_t)os_reserve(meta + unit_bytes + run_bytes + 2 * page);
-    if (start == 0) {
-        return false;
-    }
-    start += page;
-    root.fixed.meta_start = start;
-    root.fixed.meta_end = start + meta - UNITS_BESIDE_META;
-    root.fixed.units = (struct unit *)root.fixed.meta_end;
-    root.fixed.runs = (struct run *)(start + meta + unit_bytes);
-    root.fixed.capacity = units;
-    live()->meta_next = root.fixed.meta_end;
-    live()->meta_committed = align_down(root.fixed.meta_end, page);
-    huge_begin();
-    return true;
-}
-
-static bool open_range(uintptr_t start, uintptr_t end) {
-    start = align_down(start, root.fixed.page_size);
-    return os_commit((void *)start, align_up(end, root.fixed.page_size) - start);
-}
-
-static bool open_units(uint64_t from, uint64_t to) {
-    uintptr_t start = (uintptr_t)(root.fixed.units + from);
-    if (from == 0) {
-        start = live()->meta_committed;
-        start -= min_size(META_STEP, start - root.fixed.meta_start);
-    }
-    if (!open_range(start, (uintptr_t)(root.fixed.units + to))) {
-        return false;
-    }
-    live()->meta_committed = from == 0 ? start : live()->meta_committed;
-    return true;
-}
-
-// Records of all units below `units` must be accessible before the limit may go there.
-static bool open_records(uint64_t units) {
-    if (units <= live()->committed) {
-        return true;
-    }
-    if (units > root.fixed.capacity) {
-        return false;
-    }
-    uint64_t to = align_up(units, RECORDS_STEP);
-    to = to > root.fixed.capacity ? root.fixed.capacity : to;
-    const struct run *runs = root.fixed.runs;
-    if (!open_units(live()->committed, to) ||
-        !open_range((uintptr_t)(runs + live()->committed), (uintptr_t)(runs + to))) {
-        return false;
-    }
-    live()->committed = to;
-    return true;
 }
 
 static void set_limit(uint64_t units) {
@@ -131,7 +54,7 @@ static void count_up(uint32_t *times) {
 static bool adopt(uintptr_t start, uintptr_t end) {
     uint64_t first = (start - root.fixed.base) >> UNIT_SHIFT;
     uint64_t last = (end - root.fixed.base) >> UNIT_SHIFT;
-    if (first < live()->limit || !open_records(last)) {
+    if (first < live()->limit || !tables_cover(last)) {
         return false;
     }
     bool apart = first != live()->limit;
@@ -153,7 +76,7 @@ static bool grow_by_break(size_t bytes) {
     size_t padding = align_up(now, UNIT_SIZE) - now;
     uintptr_t start = now == live()->break_end ? limit_address() : now + padding;
     if (unit_of(start) + (bytes >> UNIT_SHIFT) > root.fixed.capacity ||
-        !open_records((start + bytes - root.fixed.base) >> UNIT_SHIFT)) {
+        !tables_cover((start + bytes - root.fixed.base) >> UNIT_SHIFT)) {
         return false;
     }
     uintptr_t before = os_break_grow(start + bytes - now);
@@ -178,7 +101,7 @@ static bool grow_by_mapping(size_t bytes) {
     uintptr_t last = root.fixed.base + (root.fixed.capacity << UNIT_SHIFT);
     size_t hole = HOLE_STEP_MIN;
     while (bytes <= last - start) {
-        if (!open_records((start + bytes - root.fixed.base) >> UNIT_SHIFT)) {
+        if (!tables_cover((start + bytes - root.fixed.base) >> UNIT_SHIFT)) {
             return false;
         }
         switch (os_map_at(start, bytes)) {
@@ -262,19 +185,6 @@ static bool choose_base(void) {
     return true;
 }
 
-static bool reserve_as_much_as_possible(void) {
-    size_t address_space = os_address_space_limit();
-    size_t capacity = wanted_capacity(address_space);
-    while (capacity >= UNIT_SIZE * 256) {
-        if (reserve_tables(capacity, meta_room(capacity, address_space))) {
-            return true;
-        }
-        address_space = capacity; // a limit that getrlimit does not show
-        capacity = align_down(capacity / 4, UNIT_SIZE * 256);
-    }
-    return false;
-}
-
 bool grow_init(void) {
     root.fixed.page_size = (uint32_t)os_page_size();
     if (root.fixed.page_size > UNIT_SIZE) {
@@ -282,8 +192,11 @@ bool grow_init(void) {
                      "page size",
                      root.fixed.page_size);
     }
-    if (root.fixed.units == NULL && !reserve_as_much_as_possible()) {
-        return false;
+    if (root.fixed.units == NULL) {
+        if (!tables_begin()) {
+            return false;
+        }
+        huge_begin();
     }
     return choose_base() && grow_arena(1);
 }

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "os/os.h"
 #include "root.h"
+#include "tables.h"
 
 #define SMALL_HOLES_MAX 500u
 
@@ -204,15 +205,9 @@ void huge_obey_limit(void) {
     }
 }
 
-static void decline_tables(void) {
-    uintptr_t start = root.fixed.meta_start; // the first of them, and the records of runs the last
-    uintptr_t end = (uintptr_t)(root.fixed.runs + root.fixed.capacity);
-    os_advise_small((void *)start, align_up(end, root.fixed.page_size) - start);
-}
-
 void huge_begin(void) {
     if (wish() == THP_NEVER) {
-        decline_tables();
+        tables_keep_small();
     }
 }
 
@@ -233,9 +228,7 @@ void huge_keep_small(uintptr_t start, size_t length) {
     if (allowance_is_limited() || wish() == THP_NEVER) {
         return; // they have been declined already
     }
-    if (__atomic_exchange_n(&giving()->small_tables, 1, __ATOMIC_RELAXED) == 0) {
-        decline_tables(); // parts of which go back, too
-    }
+    tables_keep_small(); // parts of which go back, too
     keep_front_small(start, start + length);
     uintptr_t area = huge_start();
     uintptr_t limit = huge_end() < limit_address() ? huge_end() : limit_address();

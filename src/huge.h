@@ -15,7 +15,7 @@
 
 #include "base.h"
 
-// The tables have been reserved. Called once.
+// The tables have their place. Called once.
 void huge_begin(void);
 
 // What the arena has from `start` up to its limit is new; `apart`: it does not go on where the

@@ -37,7 +37,7 @@ static bool init_locked(void) {
         return false;
     }
     lane_begin(0); // also counts the spans of regions, which need no thread's heap
-    root.fixed.mark = os_random();
+    root.fixed.mark = os_random(0);
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         root.fixed.classes[class] = sizeclass_table[class];
     }

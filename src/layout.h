@@ -397,6 +397,7 @@ struct root_fixed {
     void *empty_slots[EMPTY_SLOTS]; // always NULL: what lies below the top of the bins of nobody
     struct sizeclass classes[CLASS_COUNT];
     uint32_t (*shelves)[POOL_SHELVES]; // of either side of the pool: the root of each shelf's tree
+    uint32_t tables_reserved; // 1: their addresses are reserved; 0: they lie apart (tables.h)
 };
 
 enum helper_phase {

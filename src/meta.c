@@ -3,6 +3,7 @@
 #include "allowance.h"
 #include "os/os.h"
 #include "root.h"
+#include "tables.h"
 
 #include <string.h>
 
@@ -24,15 +25,9 @@ static void *bump(size_t size, bool counted_anyway) {
         return NULL;
     }
     uintptr_t start = live->meta_next - size;
-    if (start < live->meta_committed) {
-        size_t step = min_size(
-            align_up(max_size(live->meta_committed - start, META_STEP), root.fixed.page_size),
-            live->meta_committed - root.fixed.meta_start);
-        if (!os_commit((void *)(live->meta_committed - step), step)) {
-            allowance_give(size);
-            return NULL;
-        }
-        live->meta_committed -= step;
+    if (!tables_cover_meta(start)) {
+        allowance_give(size);
+        return NULL;
     }
     __atomic_store_n(&live->meta_next, start, __ATOMIC_RELAXED); // looked at without the lock too
     return (void *)start;

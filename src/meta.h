@@ -1,11 +1,9 @@
 // Memory for the allocator's own records that are not tables: heaps and the bins' arrays. It
-// comes from the metadata reservation, never from the arena, and lies nowhere near user memory.
+// comes from the tables' place (tables.h), never from the arena, and lies nowhere near user memory.
 #ifndef LUCID_META_H
 #define LUCID_META_H
 
 #include "base.h"
-
-#define META_STEP ((size_t)128 << 10) // becomes accessible at once; the first with the tables
 
 // Zeroed memory of at least `size` bytes (rounded up to a power of two, 64 at least), aligned to
 // 64 bytes. NULL: no memory. Thread-safe.

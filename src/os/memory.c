@@ -45,11 +45,6 @@ static void *map_raw(size_t length, int protection, int flags) {
     return got == MAP_FAILED ? NULL : fakepage_cut(got, length);
 }
 
-static bool call_succeeds(long result, int saved_errno) {
-    errno = saved_errno;
-    return result == 0;
-}
-
 size_t os_page_size(void) {
     unsigned long size = FAKE_PAGES ? LUCID_PAGE_SIZE : getauxval(AT_PAGESZ);
     return size != 0 ? size : 4096;
@@ -100,31 +95,29 @@ void *os_map(size_t length) {
     return os_fault(OS_MAP) ? NULL : map_raw(length, PROT_READ | PROT_WRITE, 0);
 }
 
+// A kernel before 4.17 takes the address as a hint.
+COLD static enum os_map_result elsewhere(void *got, size_t length) {
+    (void)os_unmap(got, length);
+    return OS_OCCUPIED;
+}
+
 enum os_map_result os_map_at(uintptr_t start, size_t length) {
     if (os_fault(OS_MAP)) {
         return OS_NO_MEMORY;
     }
     fakepage_check("mmap", (void *)start, length);
-    int saved = errno;
-    errno = 0;
-    long got = syscall(SYS_mmap, start, length, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0L);
-    bool occupied = got == -1 && errno != ENOMEM && errno != EAGAIN;
-    errno = saved;
-    if (got == -1) {
-        return occupied ? OS_OCCUPIED : OS_NO_MEMORY;
+    // Raw: the helper opens metadata, too, and has no errno.
+    long got = raw_call(SYS_mmap, (long)start, (long)length, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got < 0 && got >= -4095) {
+        return got == -ENOMEM || got == -EAGAIN ? OS_NO_MEMORY : OS_OCCUPIED;
     }
-    if ((uintptr_t)got != start) { // a kernel before 4.17 takes the address as a hint
-        (void)os_unmap((void *)got, length);
-        return OS_OCCUPIED;
-    }
-    return OS_MAPPED;
+    return (uintptr_t)got == start ? OS_MAPPED : elsewhere((void *)got, length);
 }
 
 bool os_unmap(void *start, size_t length) {
     fakepage_check("munmap", start, length);
-    int saved = errno;
-    return !os_fault(OS_UNMAP) && call_succeeds(syscall(SYS_munmap, start, length), saved);
+    return !os_fault(OS_UNMAP) && raw_call4(SYS_munmap, (long)start, (long)length, 0, 0) == 0;
 }
 
 void *os_map_fenced(size_t length) {
@@ -199,8 +192,7 @@ void os_advise_small(void *start, size_t length) {
 
 bool os_wipe_on_fork(void *start, size_t length) {
     fakepage_check("madvise", start, length);
-    int saved = errno;
-    return call_succeeds(syscall(SYS_madvise, start, length, MADV_WIPEONFORK), saved);
+    return raw_call4(SYS_madvise, (long)start, (long)length, MADV_WIPEONFORK, 0) == 0;
 }
 
 void os_name(void *start, size_t length, const char *name) {

@@ -100,8 +100,9 @@ uint64_t os_thread_self(void);      // pthread_self() as a number
 // Is the calling thread the only one of the process? Never wrongly true.
 static inline bool os_single_threaded(void);
 
-// 64 bits that differ from process to process and cannot be guessed from outside.
-uint64_t os_random(void);
+// 64 bits that differ from process to process and cannot be guessed from outside. There are two of
+// them; `which` (0 or 1) cannot be guessed from the other either.
+uint64_t os_random(unsigned which);
 
 // Milliseconds of a coarse clock that never goes back; wraps are the caller's business.
 uint64_t os_now_ms(void);

@@ -56,13 +56,14 @@ uint64_t os_thread_self(void) {
 
 // The kernel's 16 random bytes at exec. Both words go into one, so that knowing the result does
 // not give away the words themselves: the C library's canary is made of them.
-uint64_t os_random(void) {
+uint64_t os_random(unsigned which) {
     uint64_t words[2] = {0, 0};
     const void *bytes = (const void *)getauxval(AT_RANDOM);
     if (bytes != NULL) {
         memcpy(words, bytes, sizeof(words));
     }
-    uint64_t x = words[0] * 0x9e3779b97f4a7c15u + (words[1] << 31 | words[1] >> 33);
+    uint64_t other = words[1 - which];
+    uint64_t x = words[which] * 0x9e3779b97f4a7c15u + (other << 31 | other >> 33);
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return x ^ x >> 31;

@@ -17,7 +17,7 @@ import tempfile
 
 RUNS = 60
 MOST_FAULTS = 15
-MOST_CALLS = {"linked": 6, "preloaded": 16}
+MOST_CALLS = {"linked": 3, "preloaded": 13}
 
 
 def faults(program, env):

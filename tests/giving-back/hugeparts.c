@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
            " meta %#zx\n",
            (size_t)first, (size_t)last, (size_t)block + large / 2, (size_t)mapping,
            (size_t)mapping + mapped / 2, (size_t)mapping + mapped - 1, (size_t)own,
-           (size_t)root->fixed.units, (size_t)root->fixed.meta_start);
+           (size_t)root->fixed.units, (size_t)root->live.meta_next);
     printf("unit one %#zx\n", (size_t)root->fixed.base + UNIT_SIZE);
     fflush(stdout);
     char byte;

@@ -210,7 +210,8 @@ static void knows_the_process(void **state) {
     assert_string_equal(os_environment("LUCID_TEST_VARIABLE"), "a=b");
     assert_null(os_environment("LUCID_TEST"));
     assert_false(os_is_secure());
-    assert_int_equal(os_random(), os_random()); // of the process, not of the call
+    assert_int_equal(os_random(0), os_random(0)); // of the process, not of the call
+    assert_int_not_equal(os_random(0), os_random(1));
     uint64_t before = os_now_ms();
     assert_true(os_now_ms() >= before);
     pthread_t thread;

@@ -68,6 +68,7 @@ static void without_addresses(void) {
     char text[40];
     struct lucid_stats stats = {.size = sizeof(stats)};
     (void)os_inject(OS_RESERVE, 1, true);
+    (void)os_inject(OS_MAP, 1, true);
     errno = 0;
     require_enomem(lucid_malloc(10) == NULL, "malloc");
     require_enomem(lucid_malloc(100000) == NULL, "malloc of a large block");
@@ -86,6 +87,7 @@ static void without_addresses(void) {
     REQUIRE(lucid_mallinfo2().arena == 0, "mallinfo2");
     lucid_free(NULL);
     (void)os_inject(OS_RESERVE, 0, false);
+    (void)os_inject(OS_MAP, 0, false);
     void *block = lucid_malloc(10);
     REQUIRE(block != NULL, "there is memory as soon as nothing fails any more");
     lucid_free(block);

@@ -1,0 +1,38 @@
+// Where the tables of units and runs and the metadata lie, and how more of them opens.
+//
+//     meta_start                 meta_end == units                 runs
+//     |                metadata <|> units                          |> runs
+//
+// Each of the three grows by itself and needs free addresses beside it. Where the address space is
+// large they lie apart: at a random place below where the kernel puts programs, which neither the
+// break nor mappings come near. Nothing is reserved then: a start takes two system calls, and no
+// limit on addresses or locked memory counts what is not used. Elsewhere a reservation without
+// access keeps the addresses, as large as memory and limits suggest (docs/decisions/036).
+#ifndef LUCID_TABLES_H
+#define LUCID_TABLES_H
+
+#include "base.h"
+
+#define META_STEP ((size_t)128 << 10) // of metadata becomes accessible at once
+
+// Chooses the place. False: no addresses, or no memory.
+bool tables_begin(void);
+
+// Makes the records of all units below `units` accessible. False: no memory, or no room.
+bool tables_cover(uint64_t units);
+
+// Makes metadata accessible from `start` on. False: no memory.
+// pre: meta_start <= start.
+bool tables_cover_meta(uintptr_t start);
+
+// No huge pages in the tables from now on.
+void tables_keep_small(void);
+
+// Where tables of `length` bytes lie apart, in an address space that ends at the power of two above
+// `stack`, an address of a stack. From two thirds of it upwards Linux puts position-independent
+// programs; the 256th part below that is empty in all programs, and one of the few places that the
+// runtimes of the address, memory and thread sanitizers let others have. A multiple of the page
+// size; 0: the address space is too small.
+uintptr_t tables_place(uintptr_t stack, size_t length, uint64_t random);
+
+#endif
