@@ -6,6 +6,7 @@
 #include "root.h"
 #include "span.h"
 #include "spanstate.h"
+#include "tables.h"
 
 #include <string.h>
 
@@ -35,15 +36,12 @@ static uint32_t random_below(uint64_t random, uint32_t end) {
 
 bool harden_begin(void) {
     size_t page = root.fixed.page_size;
-    size_t bytes = root.fixed.capacity * LIVE_WORDS_PER_UNIT * sizeof(uint64_t);
     quarantine.limit = root.live.options.value[OPTION_QUARANTINE];
     quarantine.room = ENTRIES_MIN;
     while (quarantine.room < quarantine.limit / BYTES_PER_ENTRY) {
         quarantine.room *= 2;
     }
-    // A page without access in front of either, as for all metadata.
-    char *reserved = os_reserve(align_up(bytes, page) + page);
-    hardened.live = reserved != NULL ? (void *)(reserved + page) : NULL;
+    hardened.live = tables_place_bits();
     quarantine.blocks = os_map_fenced(align_up(quarantine.room * sizeof(void *), page));
     if (hardened.live == NULL || quarantine.blocks == NULL) {
         return false;
@@ -65,11 +63,10 @@ static bool open_bits(uint64_t units) {
     uint64_t to = min_size(align_up(units, OPEN_STEP), root.fixed.capacity);
     bool done = from >= units;
     if (!done) {
-        char *bits = (char *)hardened.live;
-        size_t page = root.fixed.page_size;
-        size_t start = align_down(from * LIVE_WORDS_PER_UNIT * sizeof(uint64_t), page);
-        size_t end = align_up(to * LIVE_WORDS_PER_UNIT * sizeof(uint64_t), page);
-        done = os_commit(bits + start, end - start);
+        uintptr_t bits = (uintptr_t)hardened.live;
+        size_t bytes = LIVE_WORDS_PER_UNIT * sizeof(uint64_t); // of each unit
+        done = tables_open_bits(bits + from * bytes,
+                                bits + align_up(to * bytes, root.fixed.page_size));
     }
     if (done && to > from) {
         __atomic_store_n(&hardened.opened, to, __ATOMIC_RELEASE);
@@ -271,6 +268,13 @@ static void *put(void *block, size_t size) {
     return victim;
 }
 
+// What was in quarantine becomes a free block.
+static void let_go(void *block, const char *function) {
+    unsigned class = class_of(block);
+    check_wiped(block, class, function);
+    span_give_all(class, &block, 1, function);
+}
+
 void harden_free(void *block, unsigned class, size_t asked, const char *function) {
     uint64_t bit;
     _Atomic uint64_t *word = live_word(block, &bit);
@@ -282,13 +286,23 @@ void harden_free(void *block, unsigned class, size_t asked, const char *function
     memset(block, CANARY_FREED, size);
     void *victim = block;
     while ((victim = put(block, size)) != NULL) {
-        unsigned of = class_of(victim);
-        check_wiped(victim, of, function);
-        span_give_all(of, &victim, 1, function);
+        let_go(victim, function);
         if (victim == block) {
             break;
         }
     }
+}
+
+COLD void harden_empty_quarantine(const char *function) {
+    void *block;
+    do {
+        os_lock(&quarantine.lock);
+        block = quarantine.count > 0 ? evict() : NULL;
+        os_unlock(&quarantine.lock);
+        if (block != NULL) {
+            let_go(block, function);
+        }
+    } while (block != NULL);
 }
 
 // A thread that was cut off in the middle of a change leaves the ring in doubt: what is in it then

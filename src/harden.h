@@ -38,6 +38,9 @@ size_t harden_size(const void *block, unsigned class, const char *function);
 // Wipes a block and sends it into the quarantine. pre: harden_size() was fine, and is `asked`.
 void harden_free(void *block, unsigned class, size_t asked, const char *function);
 
+// Checks what is in the quarantine and makes free blocks of it all: there is no memory without.
+void harden_empty_quarantine(const char *function);
+
 // Makes the block of `old` bytes one for `asked` bytes if that is the same class. False: it has to
 // move. pre: harden_size() is `old`.
 bool harden_resize(void *block, unsigned class, size_t old, size_t asked);

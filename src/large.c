@@ -98,12 +98,27 @@ static void *run_new(size_t size, size_t room, size_t alignment, bool zero,
 }
 
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
-    size_t most = zero ? recycle_wished_threshold() : recycle_threshold(); // mappings are zero
-    bool fits = size <= most && alignment <= recycle_wished_threshold();
+    bool fits = max_size(size, alignment) <= root.fixed.capacity << UNIT_SHIFT;
     return fits ? run_new(size, size, alignment, zero, region) : NULL;
 }
 
-void *large_new_mapping(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
+// The system takes no memory back (it is locked, say), and so much of it is free in the arena.
+static bool stays_free_otherwise(size_t size) {
+    return __atomic_load_n(&root.live.giving.refused, __ATOMIC_RELAXED) != 0 &&
+           __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) >= size >> UNIT_SHIFT;
+}
+
+static bool belongs_into_the_arena(size_t size, size_t alignment, bool zero) {
+    size_t wished = recycle_wished_threshold();
+    if (alignment > wished) {
+        return false; // what is cut off in front would be as large as what is a mapping otherwise
+    }
+    size_t most = zero ? wished : recycle_threshold(); // mappings are zero
+    return size <= most || (!harden_on() && stays_free_otherwise(size));
+}
+
+COLD void *large_new_mapping(size_t size, size_t alignment, bool zero,
+                             struct lucid_region *region) {
     if (recycle_threshold() > recycle_wished_threshold()) {
         release_for_recycled(); // what is recycled is not to lie about beside it
     }
@@ -114,12 +129,20 @@ void *large_new_mapping(size_t size, size_t alignment, bool zero, struct lucid_r
     return block;
 }
 
+// Where addresses are few a mapping may have none; those of the arena's free runs remain.
+static COLD void *mapping_or_last_resort(size_t size, size_t alignment, bool zero,
+                                         struct lucid_region *region) {
+    void *block = large_new_mapping(size, alignment, zero, region);
+    return block != NULL ? block : large_new_run(size, alignment, zero, region);
+}
+
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
     if (size > PTRDIFF_MAX) {
         return NULL;
     }
-    void *block = large_new_run(size, alignment, zero, region);
-    return block != NULL ? block : large_new_mapping(size, alignment, zero, region);
+    bool belongs = belongs_into_the_arena(size, alignment, zero);
+    void *block = belongs ? large_new_run(size, alignment, zero, region) : NULL;
+    return likely(block != NULL) ? block : mapping_or_last_resort(size, alignment, zero, region);
 }
 
 bool large_outgrows(const struct block *block, size_t size) {

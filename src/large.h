@@ -8,7 +8,7 @@
 // are zero. `region`: that it is to belong to, or NULL. NULL: no memory. pre: size > 0.
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
-// The same in the arena, where a mapping will not do. NULL: no memory, or too large for the arena.
+// The same in the arena, whatever the size. NULL: no memory.
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
 // The same in a mapping of its own, whatever the size; it is zero in any case. NULL: no memory.

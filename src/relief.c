@@ -2,6 +2,7 @@
 
 #include "allowance.h"
 #include "bin.h"
+#include "harden.h"
 #include "heap.h"
 #include "idle.h"
 #include "os/os.h"
@@ -25,13 +26,18 @@ void relief_ask(int (*callback)(void *context, size_t size), void *context) {
 
 #define OTHERS_PAUSE_MS 1000u // between two times that all other threads are asked
 
-// Spans that only this thread's bins kept end, and dirty units become clean ones, which any other
-// request can take up the allowance of.
-static void give_back_what_is_free(void) {
+// Spans that only this thread's bins or the quarantine kept end, for blocks of any other size. At a
+// limit dirty units become clean ones, which any other request can take up the allowance of.
+static void give_back_what_is_free(bool limited) {
     if (heap_mine() != heap_of_nobody()) {
         bin_empty_all(heap_mine(), "malloc");
     }
-    (void)release_dirty(0, 0);
+    if (harden_on()) {
+        harden_empty_quarantine("malloc");
+    }
+    if (limited) {
+        (void)release_dirty(0, 0);
+    }
 }
 
 static bool ask_the_program(size_t size) {
@@ -62,14 +68,17 @@ static bool empty_other_threads(void) {
 }
 
 COLD bool relief_again(unsigned *attempt, size_t size) {
-    if (!allowance_is_limited() || size > root.live.allowance.most) {
-        return false;
+    bool limited = allowance_is_limited();
+    uint64_t most = limited ? root.live.allowance.most : root.live.limit << UNIT_SHIFT;
+    if (size > most || atomic_load(&root.live.ready) == 0) {
+        return false; // nothing of that size could become free, or there was no start yet
     }
     bool first = (*attempt)++ == 0;
-    if (!first && !(*attempt == 2 && empty_other_threads()) && !ask_the_program(size)) {
+    if (!first && !(*attempt == 2 && empty_other_threads()) &&
+        !(limited && ask_the_program(size))) {
         return false;
     }
-    give_back_what_is_free();
+    give_back_what_is_free(limited);
     return true;
 }
 

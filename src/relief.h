@@ -1,6 +1,7 @@
-// What happens before a request fails at the memory limit: what is free goes back to the system,
-// then what other threads have in their bins, and then the program's own callback may give up what
-// it can do without (lucid_on_limit).
+// What happens before a request fails: what the thread has in its bins, and the quarantine of
+// hardened mode, become free memory for blocks of any size, then what other threads have in their
+// bins. At the memory limit what is free also goes back to the system, and in the end the program's
+// own callback may give up what it can do without (lucid_on_limit).
 #ifndef LUCID_RELIEF_H
 #define LUCID_RELIEF_H
 

@@ -23,6 +23,12 @@ struct plan {
     size_t runs;
 };
 
+// Of the live bits, with the page in front.
+static size_t bits_length(uint64_t units) {
+    size_t page = root.fixed.page_size;
+    return page + align_up(units * (UNIT_SIZE / BLOCK_ALIGN / 8), page);
+}
+
 static struct plan plan_of(size_t capacity, size_t meta) {
     size_t page = root.fixed.page_size;
     uint64_t units = capacity >> UNIT_SHIFT;
@@ -118,11 +124,25 @@ bool tables_cover(uint64_t units) {
     return units <= live()->committed || (units <= root.fixed.capacity && open_records(units));
 }
 
+static uintptr_t end_of_runs(void) {
+    return align_up((uintptr_t)(root.fixed.runs + root.fixed.capacity), root.fixed.page_size);
+}
+
+COLD void *tables_place_bits(void) {
+    uintptr_t start = root.fixed.tables_reserved
+                          ? (uintptr_t)os_reserve(bits_length(root.fixed.capacity))
+                          : end_of_runs();
+    return start != 0 ? (void *)(start + root.fixed.page_size) : NULL;
+}
+
+COLD bool tables_open_bits(uintptr_t start, uintptr_t end) {
+    return open_range(start, end);
+}
+
 COLD void tables_keep_small(void) {
     if (__atomic_exchange_n(&live()->giving.small_tables, 1, __ATOMIC_SEQ_CST) == 0) {
         uintptr_t start = root.fixed.meta_start;
-        uintptr_t end = (uintptr_t)(root.fixed.runs + root.fixed.capacity);
-        os_advise_small((void *)start, align_up(end, root.fixed.page_size) - start);
+        os_advise_small((void *)start, end_of_runs() - start);
     }
 }
 
@@ -145,7 +165,8 @@ uintptr_t tables_place(uintptr_t stack, size_t length, uint64_t random) {
 // Chance may have put a mapping just there: the first pieces tell.
 static bool stand_apart(void) {
     struct plan plan = plan_of(ARENA_CAPACITY_MAX, meta_room(ARENA_CAPACITY_MAX));
-    uintptr_t start = tables_place((uintptr_t)&plan, length_of(&plan), os_random(1));
+    size_t length = length_of(&plan) + bits_length(ARENA_CAPACITY_MAX >> UNIT_SHIFT);
+    uintptr_t start = tables_place((uintptr_t)&plan, length, os_random(1));
     if (start == 0) {
         return false;
     }
@@ -188,5 +209,9 @@ COLD static bool reserve_as_much_as_possible(void) {
 }
 
 bool tables_begin(void) {
-    return stand_apart() || reserve_as_much_as_possible();
+    if (stand_apart() || reserve_as_much_as_possible()) {
+        return true;
+    }
+    root.fixed.units = NULL; // the next attempt begins anew
+    return false;
 }

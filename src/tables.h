@@ -1,9 +1,9 @@
 // Where the tables of units and runs and the metadata lie, and how more of them opens.
 //
-//     meta_start                 meta_end == units                 runs
-//     |                metadata <|> units                          |> runs
+//     meta_start               meta_end == units         runs                    live bits
+//     |              metadata <|> units                  |> runs                 |> if hardened
 //
-// Each of the three grows by itself and needs free addresses beside it. Where the address space is
+// Each of them grows by itself and needs free addresses beside it. Where the address space is
 // large they lie apart: at a random place below where the kernel puts programs, which neither the
 // break nor mappings come near. Nothing is reserved then: a start takes two system calls, and no
 // limit on addresses or locked memory counts what is not used. Elsewhere a reservation without
@@ -24,6 +24,14 @@ bool tables_cover(uint64_t units);
 // Makes metadata accessible from `start` on. False: no memory.
 // pre: meta_start <= start.
 bool tables_cover_meta(uintptr_t start);
+
+// The place of a table of hardened mode, with a bit for each BLOCK_ALIGN bytes of the arena and a
+// page without access in front. NULL: no addresses. Called once.
+void *tables_place_bits(void);
+
+// Makes a part of that table accessible. pre: whole pages, none of them accessible. False: no
+// memory.
+bool tables_open_bits(uintptr_t start, uintptr_t end);
 
 // No huge pages in the tables from now on.
 void tables_keep_small(void);

@@ -1,5 +1,5 @@
 // No memory: every function says so, the process goes on, and all comes back after frees.
-//   nomem as|data|small|maps|locked|overcommit
+//   nomem as|data|small|large|maps|locked|overcommit
 #include "testing.h"
 
 #include <errno.h>
@@ -77,8 +77,15 @@ static void fill_and_recover(unsigned least) {
     }
     REQUIRE(again == count, "%u of %u blocks after half was freed", again, count);
     give_back(0, count);
-    void *large = malloc(half * MIB);
-    REQUIRE(large != NULL, "one block of %u MiB after all was freed", half);
+    // Larger than what is a mapping otherwise: there are no addresses for one.
+    size_t most = count * MIB / 10 * 9;
+    unsigned char *large = malloc(most);
+    REQUIRE(large != NULL, "one block of %zu bytes after all was freed", most);
+    test_fill(large, most);
+    REQUIRE(test_filled(large, large, most, most), "it is whole");
+    free(large);
+    large = calloc(1, most);
+    REQUIRE(large != NULL && test_zero(large, most), "the same with zeros");
     free(large);
     void *small = calloc(1, 1000);
     REQUIRE(small != NULL && test_zero(small, 1000), "a small block after all was freed");
@@ -100,6 +107,21 @@ static void small_blocks(void) {
     unsigned others = fill_up(1008);
     printf("%u blocks of 1008 bytes in the same memory\n", others);
     REQUIRE(others > count * 3, "%u blocks of another size", others);
+}
+
+// All addresses went to small blocks. What they leave has to do for what is a mapping otherwise.
+static void large_blocks(void) {
+    const struct rlimit limit = limit_of(64 * MIB);
+    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0, "the limit");
+    for (unsigned round = 0; round < 2; round++) {
+        give_back(0, fill_up(4000));
+        give_back(0, fill_up(1000));
+        unsigned char *large = malloc(40 * MIB);
+        REQUIRE(large != NULL, "40 MiB where small blocks were");
+        test_fill(large, 40 * MIB);
+        REQUIRE(test_filled(large, large, 40 * MIB, 40 * MIB), "it is whole");
+        free(large);
+    }
 }
 
 static unsigned mixed_requests(void) {
@@ -162,6 +184,37 @@ static void exhaust_mappings(void) {
 }
 
 // Locked memory cannot be given back to the kernel with madvise; calloc must not believe it was.
+static unsigned long locked_kib(void) {
+    FILE *file = fopen("/proc/self/status", "r");
+    REQUIRE(file != NULL, "/proc");
+    char line[200];
+    unsigned long kib = 0;
+    while (kib == 0 && fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmLck: %lu", &kib);
+    }
+    (void)fclose(file);
+    return kib;
+}
+
+// What is free and cannot go back serves large blocks, too, before a mapping is locked beside it.
+static void large_block_in_locked_memory(void) {
+    for (unsigned i = 0; i < 300; i++) {
+        blocks[i] = malloc(200000);
+        REQUIRE(blocks[i] != NULL, "no memory");
+        memset(blocks[i], 0xcc, 200000);
+    }
+    give_back(0, 300);
+    (void)malloc_trim(0);
+    unsigned long before = locked_kib();
+    void *large = malloc(40 * MIB);
+    REQUIRE(large != NULL, "40 MiB");
+    REQUIRE(locked_kib() < before + 4 * 1024, "%lu KiB locked, %lu before", locked_kib(), before);
+    free(large);
+    large = calloc(1, 40 * MIB);
+    REQUIRE(large != NULL && test_zero(large, 40 * MIB), "calloc of 40 MiB under mlockall");
+    free(large);
+}
+
 static void locked(void) {
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
         printf("mlockall is not allowed here: errno %d\n", errno);
@@ -181,6 +234,7 @@ static void locked(void) {
         }
         give_back(0, 40);
     }
+    large_block_in_locked_memory();
 }
 
 // vm.overcommit_memory=2: the kernel promises no more than it has, to all processes together. The
@@ -223,12 +277,14 @@ int main(int count, char **values) {
         small_blocks();
     } else if (strcmp(what, "maps") == 0) {
         exhaust_mappings();
+    } else if (strcmp(what, "large") == 0) {
+        large_blocks();
     } else if (strcmp(what, "locked") == 0) {
         locked();
     } else if (strcmp(what, "overcommit") == 0) {
         strict_promises();
     } else {
-        REQUIRE(false, "usage: nomem as|data|small|maps|locked|overcommit");
+        REQUIRE(false, "usage: nomem as|data|small|large|maps|locked|overcommit");
     }
     return 0;
 }

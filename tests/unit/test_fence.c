@@ -39,15 +39,24 @@ static void without_addresses(void **state) {
     lucid_free(block);
 }
 
-static void too_large_for_the_arena(void **state) {
+// Of any size: the arena is the last resort.
+static void larger_than_what_the_arena_has(void **state) {
     (void)state;
     needs_faults();
-    errno = 0;
     (void)os_inject(OS_RESERVE, 1, true);
+    char *block = lucid_malloc(100 * MIB);
+    assert_non_null(block);
+    assert_int_equal(kind_of(block), BLOCK_LARGE);
+    errno = 0;
+    (void)os_inject(OS_BREAK, 1, true);
+    (void)os_inject(OS_MAP, 1, true);
     assert_null(lucid_malloc(100 * MIB));
-    (void)os_inject(OS_RESERVE, 0, false);
     assert_int_equal(errno, ENOMEM);
-    char *block = lucid_calloc(1, 100 * MIB);
+    (void)os_inject(OS_BREAK, 0, false);
+    (void)os_inject(OS_MAP, 0, false);
+    (void)os_inject(OS_RESERVE, 0, false);
+    lucid_free(block);
+    block = lucid_calloc(1, 100 * MIB);
     assert_int_equal(kind_of(block), BLOCK_MAPPING);
     lucid_free(block);
 }
@@ -72,7 +81,7 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_addresses), // first: no freed block's addresses are kept yet
-        cmocka_unit_test(too_large_for_the_arena),
+        cmocka_unit_test(larger_than_what_the_arena_has),
         cmocka_unit_test(kept_addresses_serve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

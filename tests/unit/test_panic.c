@@ -237,6 +237,7 @@ static _Alignas(64) char foreign[64];
 
 static void refuse_the_start(void) {
     (void)os_inject(OS_RESERVE, 1, true);
+    (void)os_inject(OS_MAP, 1, true);
 }
 
 static void free_unstarted(void) {
