@@ -67,7 +67,7 @@ static COLD void *hardened_new(size_t size, size_t alignment, bool zero) {
     void *block = class != 0 ? harden_new(heap_get(), class, size)
                              : fence_new(size == 0 ? 1 : size, alignment);
     if (block == NULL && class == 0) {
-        block = large_new_run(size == 0 ? 1 : size, alignment, zero, NULL);
+        block = large_new_last(size == 0 ? 1 : size, alignment, zero, NULL);
     }
     if (block != NULL) {
         event_raise(EVENT_ALLOC, block, size, class, 1);
@@ -99,7 +99,7 @@ static inline void *any_new(size_t size, size_t alignment, bool zero) {
 // As long as there is hope. NULL and ENOMEM: no memory.
 static COLD void *new_again(size_t size, size_t alignment, bool zero) {
     void *block = NULL;
-    for (unsigned attempt = 0; block == NULL && relief_again(&attempt, size);) {
+    for (unsigned attempt = 0; block == NULL && relief_again(&attempt, size, alignment);) {
         block = any_new(size, alignment, zero);
     }
     if (block == NULL) {
@@ -168,7 +168,8 @@ void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool 
         class = alignment > BLOCK_ALIGN ? sizeclass_aligned(size, alignment) : sizeclass_of(least);
     }
     void *block = any_of(region, class, least, alignment, zero);
-    for (unsigned attempt = 0; unlikely(block == NULL) && relief_again(&attempt, size);) {
+    for (unsigned attempt = 0;
+         unlikely(block == NULL) && relief_again(&attempt, size, alignment);) {
         block = any_of(region, class, least, alignment, zero);
     }
     if (unlikely(block == NULL)) {

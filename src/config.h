@@ -85,11 +85,13 @@
 #define HUGE_MAPPING_SHARE 8u // so large a part of a mapping, at either end, asks for none
 #define HUGE_MAPPING_MIN (HUGE_MAPPING_SHARE * HUGE_BLOCK_MIN)
 
-// Blocks above this have a mapping of their own (option mmap_threshold),
-// unless recycled (recycle.h).
+// Blocks above this have a mapping of their own (option mmap_threshold), unless recycled
+// (recycle.h) or there is none to be had (large.h).
 #define MAPPING_THRESHOLD ((size_t)32 << 20)
 #define MAPPING_THRESHOLD_MAX ((size_t)512 << 20)
 #define RECYCLED_MAX ((size_t)512 << 20)
+
+#define RUN_BYTES_MAX ((size_t)(UINT16_MAX - 1) * UNIT_SIZE) // unit.back is 16 bits wide
 
 // A large block that is moved to grow by less than one in GROWING_LEAST of itself gets a spare end.
 #define GROWING_LEAST 4u
@@ -125,8 +127,8 @@
 #define REGRET_MS 1000u
 
 _Static_assert(UNIT_SIZE >= PAGE_SIZE_MAX, "a unit is never less than a page");
-_Static_assert(MAPPING_THRESHOLD_MAX / UNIT_SIZE < UINT16_MAX, "unit.back is 16 bits wide");
-_Static_assert((RECYCLED_MAX + RECYCLED_MAX / GROWING_SPARE) / UNIT_SIZE < UINT16_MAX,
-               "and a large block one run, with a spare end");
+_Static_assert(MAPPING_THRESHOLD_MAX <= RUN_BYTES_MAX &&
+                   RECYCLED_MAX + RECYCLED_MAX / GROWING_SPARE <= RUN_BYTES_MAX,
+               "a large block is one run, with a spare end");
 
 #endif

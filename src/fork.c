@@ -14,6 +14,7 @@
 #include "release.h"
 #include "relief.h"
 #include "span.h"
+#include "tables.h"
 
 // The order matters: first the runs and their units, then the dead threads' blocks become bits,
 // then the bits become counts and lists.
@@ -22,6 +23,7 @@ COLD void fork_rebuild(void) {
     os_lock(&page->lock);
     if (atomic_load(&page->known) == 0) {
         helper_after_fork();
+        tables_after_fork();
         meta_after_fork();
         mapping_after_fork();
         harden_after_fork();

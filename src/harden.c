@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define LIVE_WORDS_PER_UNIT (UNIT_SIZE / BLOCK_ALIGN / 64)
-#define OPEN_STEP 1024u     // units whose live bits are opened at once
 #define BYTES_PER_ENTRY 32u // a quarantine of n bytes holds at most n / 32 blocks
 #define ENTRIES_MIN 64u
 
@@ -59,18 +57,7 @@ static bool open_bits(uint64_t units) {
         return true;
     }
     os_lock(&open_lock);
-    uint64_t from = hardened.opened;
-    uint64_t to = min_size(align_up(units, OPEN_STEP), root.fixed.capacity);
-    bool done = from >= units;
-    if (!done) {
-        uintptr_t bits = (uintptr_t)hardened.live;
-        size_t bytes = LIVE_WORDS_PER_UNIT * sizeof(uint64_t); // of each unit
-        done = tables_open_bits(bits + from * bytes,
-                                bits + align_up(to * bytes, root.fixed.page_size));
-    }
-    if (done && to > from) {
-        __atomic_store_n(&hardened.opened, to, __ATOMIC_RELEASE);
-    }
+    bool done = tables_cover_bits(units);
     os_unlock(&open_lock);
     return done;
 }
@@ -294,15 +281,15 @@ void harden_free(void *block, unsigned class, size_t asked, const char *function
 }
 
 COLD void harden_empty_quarantine(const char *function) {
-    void *block;
-    do {
+    void *block = quarantine.blocks; // while others fill it, this ends nevertheless
+    for (uint32_t i = 0; block != NULL && i < quarantine.room; i++) {
         os_lock(&quarantine.lock);
         block = quarantine.count > 0 ? evict() : NULL;
         os_unlock(&quarantine.lock);
         if (block != NULL) {
             let_go(block, function);
         }
-    } while (block != NULL);
+    }
 }
 
 // A thread that was cut off in the middle of a change leaves the ring in doubt: what is in it then

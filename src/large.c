@@ -98,14 +98,30 @@ static void *run_new(size_t size, size_t room, size_t alignment, bool zero,
 }
 
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
-    bool fits = max_size(size, alignment) <= root.fixed.capacity << UNIT_SHIFT;
+    bool fits = max_size(size, alignment) <= RUN_BYTES_MAX;
     return fits ? run_new(size, size, alignment, zero, region) : NULL;
 }
 
-// The system takes no memory back (it is locked, say), and so much of it is free in the arena.
-static bool stays_free_otherwise(size_t size) {
+static size_t free_bytes(void) {
+    uint64_t top = atomic_load_explicit(&root.live.top, memory_order_relaxed);
+    uint64_t end =
+        atomic_load_explicit(&root.live.reach, memory_order_relaxed) / (UNIT_SIZE / BLOCK_ALIGN);
+    uint64_t free = __atomic_load_n(&root.live.pool.free_units, __ATOMIC_RELAXED);
+    return (free + loose_units() + (end > top ? end - top : 0)) << UNIT_SHIFT;
+}
+
+COLD void *large_new_last(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
+    bool usual = max_size(size, alignment) <= recycle_wished_threshold();
+    return usual || max_size(size, alignment) <= free_bytes()
+               ? large_new_run(size, alignment, zero, region)
+               : NULL;
+}
+
+// So much is free in the arena, and the system takes nothing of it back.
+COLD static bool stays_free_otherwise(size_t size) {
     return __atomic_load_n(&root.live.giving.refused, __ATOMIC_RELAXED) != 0 &&
-           __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) >= size >> UNIT_SHIFT;
+           __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) >= size >> UNIT_SHIFT &&
+           recycle_is_locked();
 }
 
 static bool belongs_into_the_arena(size_t size, size_t alignment, bool zero) {
@@ -129,20 +145,21 @@ COLD void *large_new_mapping(size_t size, size_t alignment, bool zero,
     return block;
 }
 
-// Where addresses are few a mapping may have none; those of the arena's free runs remain.
 static COLD void *mapping_or_last_resort(size_t size, size_t alignment, bool zero,
                                          struct lucid_region *region) {
     void *block = large_new_mapping(size, alignment, zero, region);
-    return block != NULL ? block : large_new_run(size, alignment, zero, region);
+    return block != NULL ? block : large_new_last(size, alignment, zero, region);
 }
 
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region) {
     if (size > PTRDIFF_MAX) {
         return NULL;
     }
-    bool belongs = belongs_into_the_arena(size, alignment, zero);
-    void *block = belongs ? large_new_run(size, alignment, zero, region) : NULL;
-    return likely(block != NULL) ? block : mapping_or_last_resort(size, alignment, zero, region);
+    if (!belongs_into_the_arena(size, alignment, zero)) {
+        return mapping_or_last_resort(size, alignment, zero, region);
+    }
+    void *block = large_new_run(size, alignment, zero, region);
+    return likely(block != NULL) ? block : large_new_mapping(size, alignment, zero, region);
 }
 
 bool large_outgrows(const struct block *block, size_t size) {
@@ -182,16 +199,18 @@ void large_free(void *pointer, const struct block *block, const char *function) 
     purge_after_free();
 }
 
-// Where it is a block may become larger than those which were freed: that costs no copy.
-static size_t run_limit(void) {
+// Where it is a block may become larger than those which were freed: that costs no copy. So may one
+// that is in the arena although it is larger than those.
+static size_t run_limit(size_t now) {
     size_t threshold = recycle_threshold();
-    return threshold > recycle_wished_threshold() ? RECYCLED_MAX : threshold;
+    bool larger = threshold > recycle_wished_threshold() || now > threshold;
+    return max_size(larger ? RECYCLED_MAX : threshold, now);
 }
 
 static void *run_resize(void *pointer, const struct block *block, size_t size) {
     uint32_t units = units_for(size);
     uint32_t length = run_length_of(run_load(block->head));
-    if (size <= SMALL_MAX || size > run_limit()) {
+    if (size <= SMALL_MAX || size > run_limit(block->size)) {
         return NULL;
     }
     if (units < length && size < run_at(block->head)->size) { // else it has a spare end

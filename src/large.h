@@ -8,8 +8,12 @@
 // are zero. `region`: that it is to belong to, or NULL. NULL: no memory. pre: size > 0.
 void *large_new(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
-// The same in the arena, whatever the size. NULL: no memory.
+// The same in the arena, which may grow for it. NULL: no memory, or larger than a run can be.
 void *large_new_run(size_t size, size_t alignment, bool zero, struct lucid_region *region);
+
+// The same when a mapping cannot be had: of what would be one, as much as the arena has free. Where
+// addresses are few those of its free runs remain.
+void *large_new_last(size_t size, size_t alignment, bool zero, struct lucid_region *region);
 
 // The same in a mapping of its own, whatever the size; it is zero in any case. NULL: no memory.
 // pre: size <= PTRDIFF_MAX.

@@ -28,14 +28,18 @@ static bool may_recycle(void) {
     return !harden_on(); // a mapping has fences
 }
 
-// The arena gives memory back, but not its addresses, and nothing at all of what is locked.
-static bool may_keep_addresses(void) {
+bool recycle_is_locked(void) {
     void *probe = (void *)os_map(root.fixed.page_size);
     bool unlocked = probe != NULL && os_purge(probe, root.fixed.page_size);
     if (probe != NULL) {
         (void)os_unmap(probe, root.fixed.page_size);
     }
-    return unlocked && os_address_space_limit() == SIZE_MAX;
+    return !unlocked;
+}
+
+// The arena gives memory back, but not its addresses, and nothing at all of what is locked.
+static bool may_keep_addresses(void) {
+    return !recycle_is_locked() && os_address_space_limit() == SIZE_MAX;
 }
 
 size_t recycle_threshold(void) {

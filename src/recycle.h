@@ -13,6 +13,9 @@ size_t recycle_wished_threshold(void);
 // Above it a block has a mapping of its own. Never less than the wished one.
 size_t recycle_threshold(void);
 
+// Does the kernel give no memory back, because it is locked? Makes three system calls.
+bool recycle_is_locked(void);
+
 // A mapping of that size was freed.
 void recycle_note_freed(size_t size);
 

@@ -67,10 +67,11 @@ static bool empty_other_threads(void) {
     return true;
 }
 
-COLD bool relief_again(unsigned *attempt, size_t size) {
+COLD bool relief_again(unsigned *attempt, size_t size, size_t alignment) {
     bool limited = allowance_is_limited();
-    uint64_t most = limited ? root.live.allowance.most : root.live.limit << UNIT_SHIFT;
-    if (size > most || atomic_load(&root.live.ready) == 0) {
+    uint64_t arena = atomic_load(&root.live.reach) * BLOCK_ALIGN;
+    uint64_t most = limited ? root.live.allowance.most : arena;
+    if (max_size(size, alignment) > most || atomic_load(&root.live.ready) == 0) {
         return false; // nothing of that size could become free, or there was no start yet
     }
     bool first = (*attempt)++ == 0;

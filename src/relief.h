@@ -7,9 +7,9 @@
 
 #include "base.h"
 
-// To be asked when `size` bytes could not be had, with no lock held, until it says false; `attempt`
-// is 0 at first. True: try once more. Calls the program.
-bool relief_again(unsigned *attempt, size_t size);
+// To be asked when `size` bytes of that alignment could not be had, with no lock held, until it
+// says false; `attempt` is 0 at first. True: try once more. Calls the program.
+bool relief_again(unsigned *attempt, size_t size, size_t alignment);
 
 // The callback, or NULL for none. It returns whether to try again.
 void relief_ask(int (*callback)(void *context, size_t size), void *context);

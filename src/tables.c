@@ -5,6 +5,7 @@
 
 #define RECORDS_STEP 4096u     // units whose records are opened at once: 64 MiB of 16 KiB units
 #define UNITS_BESIDE_META 512u // bytes of the units' table: 2 MiB of arena
+#define BITS_STEP 1024u        // units whose live bits are opened at once
 #define PAGE_TABLE_SPAN ((size_t)2 << 20) // what one page of the kernel's own tables describes
 
 static struct root_live *live(void) {
@@ -23,10 +24,15 @@ struct plan {
     size_t runs;
 };
 
-// Of the live bits, with the page in front.
+// Bytes of the live bits of so many units.
+static size_t bits_of(uint64_t units) {
+    return units * (UNIT_SIZE / BLOCK_ALIGN / 8);
+}
+
+// The same with the page in front.
 static size_t bits_length(uint64_t units) {
     size_t page = root.fixed.page_size;
-    return page + align_up(units * (UNIT_SIZE / BLOCK_ALIGN / 8), page);
+    return page + align_up(bits_of(units), page);
 }
 
 static struct plan plan_of(size_t capacity, size_t meta) {
@@ -55,16 +61,35 @@ static void lay_out(uintptr_t start, const struct plan *plan, size_t capacity, b
 
 // ---- opening ------------------------------------------------------------------------------------
 
+enum part { PART_UNITS, PART_RUNS, PART_META, PART_BITS, PARTS };
+
+// What was mapped last, or is being mapped, once there was a start. The child of a fork that comes
+// before it counts as open takes it back: each later attempt would find the addresses occupied.
+static struct {
+    uintptr_t start; // 0: nothing
+    uintptr_t end;
+} opening[PARTS];
+
+static void note_opening(enum part part, uintptr_t start, uintptr_t end) {
+    if (atomic_load_explicit(&live()->ready, memory_order_relaxed) == 0) {
+        return; // these lie on a page that a start does not touch
+    }
+    __atomic_store_n(&opening[part].end, end, __ATOMIC_RELAXED);
+    __atomic_store_n(&opening[part].start, start, __ATOMIC_RELEASE);
+}
+
 // pre: whole pages. What opens later is declined huge pages by itself; a reservation was declined
 // them as a whole.
-NOINLINE static bool open_range(uintptr_t start, uintptr_t end) {
+static NOINLINE bool open_range(enum part part, uintptr_t start, uintptr_t end) {
     if (start >= end) {
         return true;
     }
     if (root.fixed.tables_reserved) {
         return os_commit((void *)start, end - start);
     }
+    note_opening(part, start, end);
     if (os_map_at(start, end - start) != OS_MAPPED) {
+        note_opening(part, 0, 0);
         return false;
     }
     if (__atomic_load_n(&live()->giving.small_tables, __ATOMIC_RELAXED) != 0) {
@@ -80,7 +105,7 @@ bool tables_cover_meta(uintptr_t start) {
     }
     size_t step = min_size(align_up(max_size(committed - start, META_STEP), root.fixed.page_size),
                            committed - root.fixed.meta_start);
-    if (!open_range(committed - step, committed)) {
+    if (!open_range(PART_META, committed - step, committed)) {
         return false;
     }
     live()->meta_committed = committed - step;
@@ -95,7 +120,7 @@ static bool open_units(uint64_t from, uint64_t to) {
         start = live()->meta_committed;
         start -= min_size(META_STEP, start - root.fixed.meta_start);
     }
-    if (!open_range(start, align_up((uintptr_t)(root.fixed.units + to), page))) {
+    if (!open_range(PART_UNITS, start, align_up((uintptr_t)(root.fixed.units + to), page))) {
         return false;
     }
     live()->meta_committed = from == 0 ? start : live()->meta_committed;
@@ -107,13 +132,14 @@ static bool open_records(uint64_t units) {
     uint64_t to = min_size(align_up(units, RECORDS_STEP), root.fixed.capacity);
     uintptr_t start = (uintptr_t)(root.fixed.runs + live()->committed);
     uintptr_t end = align_up((uintptr_t)(root.fixed.runs + to), root.fixed.page_size);
-    if (!open_range(start, end)) {
+    if (!open_range(PART_RUNS, start, end)) {
         return false;
     }
     if (!open_units(live()->committed, to)) {
         if (!root.fixed.tables_reserved) { // else the next attempt would find them occupied
             (void)os_unmap((void *)start, end - start);
         }
+        note_opening(PART_RUNS, 0, 0);
         return false;
     }
     live()->committed = to;
@@ -135,8 +161,43 @@ COLD void *tables_place_bits(void) {
     return start != 0 ? (void *)(start + root.fixed.page_size) : NULL;
 }
 
-COLD bool tables_open_bits(uintptr_t start, uintptr_t end) {
-    return open_range(start, end);
+COLD bool tables_cover_bits(uint64_t units) {
+    struct hardened *hardened = live()->hardened;
+    uint64_t from = hardened->opened;
+    if (units <= from) {
+        return true;
+    }
+    uint64_t to = min_size(align_up(units, BITS_STEP), root.fixed.capacity);
+    uintptr_t bits = (uintptr_t)hardened->live;
+    if (!open_range(PART_BITS, bits + bits_of(from),
+                    bits + align_up(bits_of(to), root.fixed.page_size))) {
+        return false;
+    }
+    __atomic_store_n(&hardened->opened, to, __ATOMIC_RELEASE);
+    return true;
+}
+
+static bool was_opened(enum part part) {
+    uintptr_t start = opening[part].start;
+    switch (part) {
+    case PART_UNITS:
+        return start < (uintptr_t)(root.fixed.units + live()->committed);
+    case PART_RUNS:
+        return start < (uintptr_t)(root.fixed.runs + live()->committed);
+    case PART_META:
+        return start >= live()->meta_committed;
+    default:
+        return start < (uintptr_t)live()->hardened->live + bits_of(live()->hardened->opened);
+    }
+}
+
+void tables_after_fork(void) {
+    for (enum part part = 0; part < PARTS; part++) {
+        if (opening[part].start != 0 && !was_opened(part)) {
+            (void)os_unmap((void *)opening[part].start, opening[part].end - opening[part].start);
+        }
+        note_opening(part, 0, 0);
+    }
 }
 
 COLD void tables_keep_small(void) {
@@ -205,13 +266,10 @@ COLD static bool reserve_as_much_as_possible(void) {
         address_space = capacity; // a limit that getrlimit does not show
         capacity = align_down(capacity / 4, UNIT_SIZE * 256);
     }
+    root.fixed.units = NULL; // the next attempt begins anew
     return false;
 }
 
 bool tables_begin(void) {
-    if (stand_apart() || reserve_as_much_as_possible()) {
-        return true;
-    }
-    root.fixed.units = NULL; // the next attempt begins anew
-    return false;
+    return stand_apart() || reserve_as_much_as_possible();
 }

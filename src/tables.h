@@ -29,18 +29,21 @@ bool tables_cover_meta(uintptr_t start);
 // page without access in front. NULL: no addresses. Called once.
 void *tables_place_bits(void);
 
-// Makes a part of that table accessible. pre: whole pages, none of them accessible. False: no
-// memory.
-bool tables_open_bits(uintptr_t start, uintptr_t end);
+// Makes the live bits of all units below `units` accessible. False: no memory.
+// pre: hardened mode is on; a lock is held.
+bool tables_cover_bits(uint64_t units);
 
 // No huge pages in the tables from now on.
 void tables_keep_small(void);
 
+// In the child of a fork: what was being opened is not open.
+void tables_after_fork(void);
+
 // Where tables of `length` bytes lie apart, in an address space that ends at the power of two above
 // `stack`, an address of a stack. From two thirds of it upwards Linux puts position-independent
-// programs; the 256th part below that is empty in all programs, and one of the few places that the
-// runtimes of the address, memory and thread sanitizers let others have. A multiple of the page
-// size; 0: the address space is too small.
+// programs; the 256th part below that is empty in all programs. On x86-64 the runtimes of the
+// address, memory and thread sanitizers let others have few places, and this is one of them.
+// A multiple of the page size; 0: the address space is too small.
 uintptr_t tables_place(uintptr_t stack, size_t length, uint64_t random);
 
 #endif

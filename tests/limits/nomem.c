@@ -59,6 +59,8 @@ static void all_refuse(void *kept) {
 }
 
 static void fill_and_recover(unsigned least) {
+    errno = 0;
+    require_enomem(malloc(2048 * MIB), "malloc of 2 GiB"); // and costs nothing
     for (unsigned round = 0; round < 20; round++) { // each a mapping of its own, gone when freed
         void *mapping = malloc(40 * MIB);
         REQUIRE(mapping != NULL, "40 MiB for the %u. time", round);
@@ -120,6 +122,12 @@ static void large_blocks(void) {
         REQUIRE(large != NULL, "40 MiB where small blocks were");
         test_fill(large, 40 * MIB);
         REQUIRE(test_filled(large, large, 40 * MIB, 40 * MIB), "it is whole");
+        REQUIRE(realloc(large, 36 * MIB) == large, "it becomes smaller where it is");
+        void *rest = malloc(12 * MIB);
+        REQUIRE(rest != NULL, "its end is free");
+        free(rest);
+        REQUIRE(realloc(large, 46 * MIB) == large, "it becomes larger where it is");
+        REQUIRE(test_filled(large, large, 36 * MIB, 40 * MIB), "and stays as it was");
         free(large);
     }
 }

@@ -101,6 +101,25 @@ static void an_opening_that_failed_is_repeated(void **state) {
     }
 }
 
+// The child of a fork finds what another thread was opening mapped, and not noted as open.
+static void what_a_fork_cuts_off_is_repeated(void **state) {
+    (void)state;
+    tables_after_fork(); // nothing was cut off
+    uint64_t committed = root.live.committed;
+    uintptr_t meta = root.live.meta_committed;
+    assert_true(tables_cover(committed + 1));
+    assert_true(tables_cover_meta(meta - 1));
+    root.live.committed = committed;
+    root.live.meta_committed = meta;
+    tables_after_fork();
+    assert_true(tables_cover(committed + 1));
+    assert_true(tables_cover_meta(meta - 1));
+    tables_after_fork(); // now they are open, and stay so
+    root.fixed.runs[root.live.committed - 1].shape = 0;
+    root.fixed.units[root.live.committed - 1] = (struct unit){0};
+    *(char *)(meta - 1) = 0;
+}
+
 static void there_is_an_end(void **state) {
     (void)state;
     assert_false(tables_cover(root.fixed.capacity + 1));
@@ -185,6 +204,7 @@ int main(void) {
         cmocka_unit_test(a_small_address_space_has_none),
         cmocka_unit_test(what_is_not_used_is_not_mapped),
         cmocka_unit_test(an_opening_that_failed_is_repeated),
+        cmocka_unit_test(what_a_fork_cuts_off_is_repeated),
         cmocka_unit_test(there_is_an_end),
         cmocka_unit_test(what_is_occupied_stays),
         cmocka_unit_test(what_opens_later_is_kept_small_too),
