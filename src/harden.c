@@ -281,14 +281,14 @@ void harden_free(void *block, unsigned class, size_t asked, const char *function
 }
 
 COLD void harden_empty_quarantine(const char *function) {
-    void *block = quarantine.blocks; // while others fill it, this ends nevertheless
-    for (uint32_t i = 0; block != NULL && i < quarantine.room; i++) {
+    for (uint32_t i = 0; i < quarantine.room; i++) { // others may go on filling it
         os_lock(&quarantine.lock);
-        block = quarantine.count > 0 ? evict() : NULL;
+        void *block = quarantine.count > 0 ? evict() : NULL;
         os_unlock(&quarantine.lock);
-        if (block != NULL) {
-            let_go(block, function);
+        if (block == NULL) {
+            return;
         }
+        let_go(block, function);
     }
 }
 

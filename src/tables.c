@@ -123,7 +123,9 @@ static bool open_units(uint64_t from, uint64_t to) {
     if (!open_range(PART_UNITS, start, align_up((uintptr_t)(root.fixed.units + to), page))) {
         return false;
     }
-    live()->meta_committed = from == 0 ? start : live()->meta_committed;
+    if (from == 0) { // else it is others', under another lock
+        live()->meta_committed = start;
+    }
     return true;
 }
 
