@@ -95,12 +95,12 @@ static bool grow_by_break(size_t bytes) {
     return true;
 }
 
-// Goes on in a mapping at the first free addresses behind the limit. A hole has records, too, which
-// may become no more than the machine's memory is worth.
+// Goes on in a mapping at the first free addresses behind the limit, but not for any hole: it has
+// records, too.
 COLD static bool grow_by_mapping(size_t bytes) {
     uintptr_t start = limit_address();
     uintptr_t last = root.fixed.base + (root.fixed.capacity << UNIT_SHIFT);
-    last = min_size(last, start + bytes + max_size(os_memory_size() * 2, ARENA_CAPACITY_MIN));
+    last = min_size(last, start + bytes + tables_sensible_capacity());
     size_t hole = HOLE_STEP_MIN;
     while (bytes <= last - start) {
         if (!tables_cover((start + bytes - root.fixed.base) >> UNIT_SHIFT)) {

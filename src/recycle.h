@@ -13,7 +13,8 @@ size_t recycle_wished_threshold(void);
 // Above it a block has a mapping of its own. Never less than the wished one.
 size_t recycle_threshold(void);
 
-// Does the kernel give no memory back, because it is locked? Makes three system calls.
+// Does the kernel take no memory back, because it is locked? Also true where there is not even a
+// page to try it with. Makes three system calls.
 bool recycle_is_locked(void);
 
 // A mapping of that size was freed.

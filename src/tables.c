@@ -16,8 +16,8 @@ static size_t meta_room(size_t capacity) {
     return ((size_t)64 << 20) + capacity / 512;
 }
 
-// Where the three begin: the metadata ends beside the first units, so that one call opens the
-// first of both, and the first heap and the first units share a page.
+// Bytes of each. The metadata ends beside the first units, so that one call opens the first of
+// both, and the first heap and the first units share a page.
 struct plan {
     size_t meta;
     size_t units;
@@ -140,8 +140,8 @@ static bool open_records(uint64_t units) {
     if (!open_units(live()->committed, to)) {
         if (!root.fixed.tables_reserved) { // else the next attempt would find them occupied
             (void)os_unmap((void *)start, end - start);
+            note_opening(PART_RUNS, 0, 0);
         }
-        note_opening(PART_RUNS, 0, 0);
         return false;
     }
     live()->committed = to;
@@ -237,12 +237,8 @@ static bool stand_apart(void) {
     return tables_cover(1);
 }
 
-// Address space for the arena: twice the machine's memory, so that sparse programs fit too, and
-// no more than the process is allowed anyway.
-COLD static size_t wanted_capacity(size_t address_space) {
-    size_t capacity = max_size(os_memory_size() * 2, ARENA_CAPACITY_MIN);
-    capacity = min_size(min_size(capacity, ARENA_CAPACITY_MAX), address_space);
-    return align_down(capacity, UNIT_SIZE * 256);
+COLD size_t tables_sensible_capacity(void) {
+    return min_size(max_size(os_memory_size() * 2, ARENA_CAPACITY_MIN), ARENA_CAPACITY_MAX);
 }
 
 COLD static bool reserve(size_t capacity, size_t meta) {
@@ -258,7 +254,9 @@ COLD static bool reserve(size_t capacity, size_t meta) {
 
 COLD static bool reserve_as_much_as_possible(void) {
     size_t address_space = os_address_space_limit();
-    size_t capacity = wanted_capacity(address_space);
+    size_t capacity =
+        min_size(tables_sensible_capacity(), address_space); // what it may have anyway
+    capacity = align_down(capacity, UNIT_SIZE * 256);
     while (capacity >= UNIT_SIZE * 256) {
         size_t meta = address_space == SIZE_MAX ? meta_room(capacity)
                                                 : max_size(address_space / 32, (size_t)256 << 10);

@@ -36,6 +36,9 @@ bool tables_cover_bits(uint64_t units);
 // No huge pages in the tables from now on.
 void tables_keep_small(void);
 
+// Bytes of arena that are worth addresses: twice the machine's memory, so that sparse programs fit.
+size_t tables_sensible_capacity(void);
+
 // In the child of a fork: what was being opened is not open.
 void tables_after_fork(void);
 

@@ -60,7 +60,7 @@ static void all_refuse(void *kept) {
 
 static void fill_and_recover(unsigned least) {
     errno = 0;
-    require_enomem(malloc(2048 * MIB), "malloc of 2 GiB"); // and costs nothing
+    require_enomem(malloc(1000 * MIB), "malloc of 1000 MiB"); // and costs nothing
     for (unsigned round = 0; round < 20; round++) { // each a mapping of its own, gone when freed
         void *mapping = malloc(40 * MIB);
         REQUIRE(mapping != NULL, "40 MiB for the %u. time", round);
@@ -191,7 +191,6 @@ static void exhaust_mappings(void) {
     free(huge);
 }
 
-// Locked memory cannot be given back to the kernel with madvise; calloc must not believe it was.
 static unsigned long locked_kib(void) {
     FILE *file = fopen("/proc/self/status", "r");
     REQUIRE(file != NULL, "/proc");
@@ -223,6 +222,7 @@ static void large_block_in_locked_memory(void) {
     free(large);
 }
 
+// Locked memory cannot be given back to the kernel with madvise; calloc must not believe it was.
 static void locked(void) {
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
         printf("mlockall is not allowed here: errno %d\n", errno);

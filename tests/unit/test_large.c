@@ -560,6 +560,13 @@ static void nor_has_anything_with_a_limit(void **state) {
     lucid_free(block);
 }
 
+// Each unit of a run tells how far behind the head it is, in 16 bits.
+static void is_never_longer_than_its_units_can_tell(void **state) {
+    (void)state;
+    assert_null(large_new_run(RUN_BYTES_MAX + 1, BLOCK_ALIGN, false, NULL));
+    assert_null(large_new_run(1, RUN_BYTES_MAX + 1, false, NULL));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_have_more_put_there),
@@ -573,6 +580,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(no_more_than_a_share_is_kept, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(a_busy_pool_is_left_alone, use_much, use_no_more),
         cmocka_unit_test_setup_teardown(grows_over_a_loose_run, use_much, use_no_more),
+        cmocka_unit_test(is_never_longer_than_its_units_can_tell),
         cmocka_unit_test(what_grows_a_little_has_a_spare_end),
         cmocka_unit_test(and_gives_it_up_when_it_shrinks),
         cmocka_unit_test(what_doubles_has_none),

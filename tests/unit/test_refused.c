@@ -6,6 +6,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os/os.h"
+#include "relief.h"
 #include "root.h"
 #include "testing.h"
 #include "unit.h"
@@ -375,6 +376,20 @@ static void wrong_requests(void **state) {
     in_child(ask_wrongly);
 }
 
+// What can never be had is no reason to empty bins and quarantine.
+static void ask_for_relief_in_vain(void) {
+    unsigned attempt = 0;
+    lucid_free(lucid_malloc(10));
+    REQUIRE(!relief_again(&attempt, (size_t)1 << 46, 16), "for the size");
+    REQUIRE(!relief_again(&attempt, 16, (size_t)1 << 46), "for the alignment");
+    REQUIRE(attempt == 0 && relief_again(&attempt, 16, 16), "but for what may be had");
+}
+
+static void no_relief(void **state) {
+    (void)state;
+    in_child(ask_for_relief_in_vain);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_start_that_is_refused),
@@ -383,6 +398,7 @@ int main(void) {
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(old_kernels),
         cmocka_unit_test(wrong_requests),
+        cmocka_unit_test(no_relief),
     };
     if (UNDER_TSAN) {
         puts("the sanitizer itself needs the calls that are refused");

@@ -1,5 +1,4 @@
 // Where the tables lie, and how they open.
-#include "huge.h"
 #include "init.h"
 #include "meta.h"
 #include "os/os.h"
