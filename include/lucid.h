@@ -46,13 +46,14 @@ void *lucid_reallocarray(void *pointer, size_t count, size_t size) LUCID_NOTHROW
 /* Gives a block back; NULL is allowed. errno is kept. */
 void lucid_free(void *pointer) LUCID_NOTHROW;
 
-/* The same, and the size (and alignment) must be those the block was allocated with. */
+/* The same, and the size (and alignment) must be those the block was allocated with. With NULL they
+ * may be anything. */
 void lucid_free_sized(void *pointer, size_t size) LUCID_NOTHROW;
 void lucid_free_aligned_sized(void *pointer, size_t alignment, size_t size) LUCID_NOTHROW;
 
 /* Aligned blocks. lucid_aligned_alloc: EINVAL unless the alignment is a power of two.
- * lucid_memalign rounds other alignments up to one. lucid_posix_memalign returns EINVAL or
- * ENOMEM and leaves errno alone. lucid_valloc aligns to pages, lucid_pvalloc also rounds the
+ * lucid_memalign rounds other alignments up to one. lucid_posix_memalign returns EINVAL, or
+ * ENOMEM, which errno is then, too. lucid_valloc aligns to pages, lucid_pvalloc also rounds the
  * size up to pages. */
 void *lucid_aligned_alloc(size_t alignment, size_t size) LUCID_NOTHROW;
 void *lucid_memalign(size_t alignment, size_t size) LUCID_NOTHROW;

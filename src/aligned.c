@@ -33,13 +33,12 @@ EXPORT void *lucid_memalign(size_t alignment, size_t size) {
 }
 STANDARD_NAME(void *, memalign, (size_t, size_t), lucid_memalign)
 
+// POSIX does not ask for errno, but glibc and musl set it where memory is short.
 EXPORT int lucid_posix_memalign(void **result, size_t alignment, size_t size) {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) {
         return EINVAL;
     }
-    int saved = errno;
     void *block = alloc_aligned(alignment, size);
-    errno = saved;
     if (block == NULL) {
         return ENOMEM;
     }

@@ -111,13 +111,16 @@ STANDARD_NAME(void, free_sized, (void *, size_t), lucid_free_sized)
 
 // An aligned block may lie in a larger class than its size alone asks for.
 void free_aligned(void *pointer, size_t alignment, size_t size, const char *function) {
+    if (pointer == NULL) {
+        return; // whatever else is said
+    }
     if (!is_power_of_two(alignment) || !is_aligned((uintptr_t)pointer, alignment)) {
         if (init_ready()) {
             fork_check(); // the report looks at what another thread may have held at the fork
         }
         block_panic(function, "wrong alignment given with", pointer);
     }
-    if (pointer != NULL && size > block_to_free(pointer, function).size) {
+    if (size > block_to_free(pointer, function).size) {
         block_panic(function, "wrong size given with", pointer);
     }
     free_fast(pointer, function);

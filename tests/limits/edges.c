@@ -9,6 +9,7 @@
 
 extern void *aligned_alloc(size_t alignment, size_t size);
 extern void free_sized(void *block, size_t size);
+extern void free_aligned_sized(void *block, size_t alignment, size_t size);
 extern void *_Znwm(size_t size);
 extern void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
 
@@ -47,8 +48,10 @@ static void too_large(void) {
         require_refused(memalign(1 << 20, size), ENOMEM, "memalign", size);
         require_refused(valloc(size), ENOMEM, "valloc", size);
         require_refused(pvalloc(size), ENOMEM, "pvalloc", size);
-        REQUIRE(posix_memalign(&aligned, 64, size) == ENOMEM && aligned == &aligned && errno == 0,
-                "posix_memalign(%zx), errno %d", size, errno);
+        int result = posix_memalign(&aligned, 64, size);
+        REQUIRE(result == ENOMEM && aligned == &aligned && errno == ENOMEM,
+                "posix_memalign(%zx) gives %d, errno %d", size, result, errno);
+        errno = 0;
     }
     REQUIRE(test_filled(kept, kept, 100, 100), "the block that could not grow is as it was");
     free(kept);
@@ -94,6 +97,8 @@ static void zero_sizes(void) {
             "pvalloc rounds up to a page");
     free(page);
     free(NULL);
+    free_sized(NULL, 0);
+    free_aligned_sized(NULL, 0, 0);
     REQUIRE(malloc_usable_size(NULL) == 0, "the size of no block");
 }
 

@@ -54,7 +54,7 @@ static void all_refuse(void *kept) {
     require_enomem(memalign(MIB, MIB), "memalign");
     require_enomem(valloc(MIB), "valloc");
     require_enomem(pvalloc(MIB), "pvalloc");
-    REQUIRE(posix_memalign(&aligned, 64, MIB) == ENOMEM && aligned == &aligned && errno == 0,
+    REQUIRE(posix_memalign(&aligned, 64, MIB) == ENOMEM && aligned == &aligned && errno == ENOMEM,
             "posix_memalign, errno %d", errno);
 }
 
