@@ -13,8 +13,13 @@ static uint32_t length_at(uint32_t head) {
     return run_length_of(run_load(head));
 }
 
+// Heads often lie a fixed distance apart, and a product alone would keep that order: a tree of them
+// would be a list. This is the finalizer of MurmurHash3 (Austin Appleby, public domain), which no
+// two heads share a value of.
 static uint32_t priority(uint32_t head) {
-    return head * 0x9e3779b1u;
+    head = (head ^ head >> 16) * 0x85ebca6bu;
+    head = (head ^ head >> 13) * 0xc2b2ae35u;
+    return head ^ head >> 16;
 }
 
 // What a tree, and the shelves together, are in the order of: the length, then the address.
@@ -143,34 +148,8 @@ uint32_t pool_run_before(uint32_t unit) {
     return run_kind_of(shape) == RUN_FREE && head + run_length_of(shape) == unit ? head : 0;
 }
 
-// The depth of a treap is logarithmic, and so is that of this recursion.
-static uint32_t aged_below(uint32_t node, uint32_t limit, unsigned *visits) {
-    while (node != 0) {
-        uint32_t found = aged_below(run_at(node)->right, limit, visits);
-        if (found != 0 || *visits == 0) {
-            return found;
-        }
-        --*visits;
-        if ((int32_t)(run_at(node)->birth - limit) <= 0) {
-            return node;
-        }
-        node = run_at(node)->left;
-    }
-    return 0;
-}
-
 static uint64_t without_highest(uint64_t shelves) {
     return shelves & ~((uint64_t)1 << bit_highest(shelves));
-}
-
-uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
-    const uint32_t *shelves = root.fixed.shelves[POOL_DIRTY];
-    uint32_t found = 0;
-    for (uint64_t left = pool()->filled[POOL_DIRTY]; left != 0 && found == 0 && visits != 0;
-         left = without_highest(left)) {
-        found = aged_below(shelves[bit_highest(left)], limit, &visits);
-    }
-    return found;
 }
 
 static uint32_t tree_highest_below(uint32_t node, uint64_t bound) {
@@ -196,6 +175,16 @@ uint32_t pool_next(enum pool_side side, uint32_t head) {
         next = tree_highest_below(shelves[bit_highest(left)], bound);
     }
     return next;
+}
+
+uint32_t pool_aged_dirty(uint32_t limit, unsigned visits) {
+    uint32_t head = pool_next(POOL_DIRTY, 0);
+    for (; head != 0 && visits > 0; head = pool_next(POOL_DIRTY, head), visits--) {
+        if ((int32_t)(run_at(head)->birth - limit) <= 0) {
+            return head;
+        }
+    }
+    return 0;
 }
 
 void pool_reset(void) {

@@ -21,6 +21,11 @@ struct shadow {
     uint32_t birth;
 };
 
+// Lone units so far apart: 144 is a Fibonacci number, and multiples of it by the golden ratio
+// hardly turn, so that a hash made of that product alone has them in order.
+#define FAR 144u
+#define FAR_COUNT 200u
+
 static struct shadow runs[SLOTS];
 static uint32_t field; // the first unit of all slots
 
@@ -29,7 +34,7 @@ static int begin(void **state) {
     if (!init_ready()) {
         return -1;
     }
-    field = arena_take(SLOTS * SLOT_UNITS, 1, RUN_BUSY, false);
+    field = arena_take(FAR * FAR_COUNT, 1, RUN_BUSY, false); // the slots need less
     os_lock(&root.live.pool.lock);
     pool_reset(); // what the arena has of its own is not wanted here
     return field != 0 ? 0 : -1;
@@ -259,11 +264,27 @@ static void believes_shapes_only(void **state) {
     forget(&runs[0]);
 }
 
+static void stays_shallow_at_any_distance(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < FAR_COUNT; i++) {
+        uint32_t head = field + i * FAR;
+        run_at(head)->dirty = 1;
+        run_at(head)->birth = 0;
+        run_store(head, RUN_FREE, 1);
+        pool_insert(head);
+    }
+    assert_true(depth(root.fixed.shelves[POOL_DIRTY][pool_shelf_of(1)]) < FAR_COUNT / 4);
+    for (uint32_t i = 0; i < FAR_COUNT; i++) {
+        assert_int_equal(pool_take(POOL_DIRTY, 1), field + i * FAR);
+        run_store(field + i * FAR, RUN_NONE, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shelves_are_in_order), cmocka_unit_test(agrees_with_a_list),
-        cmocka_unit_test(stays_shallow),        cmocka_unit_test(finds_the_aged),
-        cmocka_unit_test(believes_shapes_only),
+        cmocka_unit_test(stays_shallow),        cmocka_unit_test(stays_shallow_at_any_distance),
+        cmocka_unit_test(finds_the_aged),       cmocka_unit_test(believes_shapes_only),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
