@@ -1,6 +1,7 @@
 #include "heap.h"
 
 #include "bin.h"
+#include "helper.h"
 #include "idle.h"
 #include "lane.h"
 #include "meta.h"
@@ -13,10 +14,6 @@
 // once more and gives the heap back in the next round only.
 #define EXIT_ROUNDS 2
 #define ORPHANS_TRIED 4u
-
-// The process that the heaps' threads belong to; 0: there was one thread only so far. Whoever runs
-// in this memory under another number (a child of vfork) cannot tell which of them live.
-static _Atomic uint32_t process;
 
 static _Thread_local uint32_t exit_rounds __attribute__((tls_model("initial-exec")));
 
@@ -106,7 +103,8 @@ static struct heap *find_orphan(uint32_t own_tid) {
 }
 
 // A record of its own for a thread without one: a retired one, one whose thread is gone (with all
-// that is in its bins), else a new one on the registry. tid 0: the process's only thread.
+// that is in its bins), else a new one on the registry. tid 0: the process's only thread. Whoever
+// has restricted itself may be ended for asking who lives.
 static struct heap *record_take(uint32_t tid) {
     os_lock(&root.live.heap_lock);
     struct heap *heap = root.live.heaps_free;
@@ -115,7 +113,7 @@ static struct heap *record_take(uint32_t tid) {
         heap->next_free = NULL;
         heap->state = HEAP_LIVE;
         count_thread(1);
-    } else if (tid != 0) {
+    } else if (tid != 0 && !helper_is_restricted()) {
         heap = find_orphan(tid);
     }
     if (heap != NULL) {
@@ -172,7 +170,8 @@ static COLD struct heap *ask_next(struct heap *mine, struct heap *after, uint32_
 }
 
 COLD void heap_ask_others(struct heap *mine) {
-    uint32_t tid = atomic_load(&process) == os_process_id() ? os_thread_id() : 0;
+    // The child of vfork cannot tell which of its parent's threads live.
+    uint32_t tid = helper_is_restricted() || os_is_guest() ? 0 : os_thread_id_noted();
     bool orphan = false;
     for (struct heap *heap = ask_next(mine, NULL, tid, &orphan); heap != NULL;
          heap = ask_next(mine, heap, tid, &orphan)) {
@@ -195,16 +194,16 @@ struct heap *heap_get(void) {
     if (exit_rounds >= EXIT_ROUNDS) {
         return NULL;
     }
-    uint32_t tid = os_single_threaded() ? 0 : os_thread_id();
+    uint32_t tid = os_single_threaded() ? 0 : os_thread_id_noted();
+    if (tid != 0 && !helper_is_restricted() && os_is_guest()) {
+        return NULL; // the heap would be its parent's thread's, under a number that ends with it
+    }
     heap = record_take(tid);
     if (heap == NULL) {
         heap = record_make(tid);
     }
     if (heap == NULL) {
         return NULL;
-    }
-    if (tid != 0 && atomic_load_explicit(&process, memory_order_relaxed) == 0) {
-        atomic_store_explicit(&process, os_process_id(), memory_order_relaxed);
     }
     heap->thread = os_thread_self();
     heap->young_until = heap->events + YOUNG_EVENTS;
@@ -239,7 +238,6 @@ void heap_after_fork(struct heap *forker) {
         forker = heap_mine();
     }
     atomic_store(&root.live.heap_lock, 0);
-    atomic_store(&process, os_process_id());
     bins_prepare(root.live.nobody); // threads that are gone may have been in their first malloc
     root.live.heaps_free = NULL;
     root.live.threads = 0;

@@ -9,7 +9,8 @@
 #include "layout.h"
 
 // The calling thread's heap, made if need be. NULL: the thread has to do without one, because
-// there is no memory or because it is past its exit hook. May call back into malloc.
+// there is no memory, because it is past its exit hook, or because it is the child of a vfork by a
+// thread that has none. May call back into malloc.
 struct heap *heap_get(void);
 
 // As heap_get, for a thread that frees a small block. NULL too the first time a thread does so that

@@ -179,8 +179,8 @@ static bool start(void) {
         fork_watch();
     }
     g->age = g->age == 0 ? age_asked_for() : g->age;
-    atomic_store(&g->phase, HELPER_WORKS);
     atomic_store(&g->tid, HELPER_TID_UNKNOWN); // from here on this thread is not alone, see span.c
+    atomic_store(&g->phase, HELPER_WORKS);
     void (*run)(void) = has_rights() ? work_confined : work;
     if (!os_helper_start(g->stack, STACK_BYTES, run, &g->tid)) {
         atomic_store(&g->tid, 0);
@@ -197,10 +197,15 @@ static void wait_until_gone(void) {
     }
 }
 
+// One that works is there, unless a vfork's child that could not be told for one had started it.
+static bool was_killed(void) {
+    return atomic_load(&giving()->tid) == 0;
+}
+
 static bool start_locked(void) {
     struct giving *g = giving();
     uint32_t phase = atomic_load(&g->phase);
-    if (phase == HELPER_WORKS || phase == HELPER_WANTED) {
+    if ((phase == HELPER_WORKS || phase == HELPER_WANTED) && !was_killed()) {
         return true;
     }
     // One that is leaving has a handful of instructions left.
@@ -220,10 +225,11 @@ static bool start_locked(void) {
 static bool call(bool anyway) {
     struct giving *g = giving();
     uint32_t phase = atomic_load_explicit(&g->phase, memory_order_acquire);
-    if (phase == HELPER_WANTED) {
+    if (phase == HELPER_WANTED && !was_killed()) {
         return true;
     }
-    if (phase == HELPER_WORKS && atomic_compare_exchange_strong(&g->phase, &phase, HELPER_WANTED)) {
+    if (phase == HELPER_WORKS && !was_killed() &&
+        atomic_compare_exchange_strong(&g->phase, &phase, HELPER_WANTED)) {
         return true;
     }
     if (atomic_load(&g->paused) != 0) {
@@ -231,6 +237,9 @@ static bool call(bool anyway) {
     }
     if (!root.live.options.value[OPTION_HELPER] || (!anyway && was_refused_lately())) {
         return false;
+    }
+    if (!helper_is_restricted() && os_is_guest()) {
+        return false; // it would end with the child of a vfork, wherever it is just then
     }
     if (!os_try_lock(&g->lock)) {
         return true; // somebody else is about to start it

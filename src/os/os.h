@@ -95,7 +95,17 @@ const char *os_program_name(void);
 uint32_t os_process_id(void);
 uint32_t os_thread_id(void);
 bool os_thread_alive(uint32_t tid); // is there such a thread in this process?
-uint64_t os_thread_self(void);      // pthread_self() as a number
+
+// The calling thread's number as the C library has it noted: in the child of vfork, and in one that
+// was made past the C library, that of the parent's thread. 0 on a thread of os_helper_start. Makes
+// no system call.
+uint32_t os_thread_id_noted(void);
+
+// Does the calling process, as the child of vfork does, run in memory that is its parent's? Also
+// true in a child with memory of its own that was made past the C library. Makes a system call.
+bool os_is_guest(void);
+
+uint64_t os_thread_self(void); // pthread_self() as a number
 
 // Is the calling thread the only one of the process? Never wrongly true.
 static inline bool os_single_threaded(void);

@@ -103,6 +103,10 @@ static int say(const char *what, int result) {
     return 0;
 }
 
+static atomic_int begun;
+static atomic_int filtered;
+static atomic_int allocated;
+
 // With one thread the last four are not allowed: the C library's malloc does without them.
 static int filter(const char *what, int threads_too) {
     static const unsigned allowed[] = {
@@ -126,23 +130,30 @@ static int filter(const char *what, int threads_too) {
         perror("rights: seccomp");
         return 2;
     }
+    filtered = 1;
+    while (threads_too && !allocated) {
+    }
     for (unsigned i = 0; i < 40; i++) {
         burst(50000);
     }
     return say(what, 0);
 }
 
-static atomic_int begun;
-
-static void *sleep_for_good(void *unused) {
+// Allocates for the first time when only what the C library's malloc needs is allowed.
+static void *allocate_and_sleep(void *unused) {
     begun = 1; // the C library has made its calls
+    while (!filtered) {
+    }
+    void *volatile block = malloc(100);
+    free(block);
+    allocated = 1;
     (void)pause();
     return unused;
 }
 
 static int filter_with_thread(const char *what) {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, sleep_for_good, NULL) != 0) {
+    if (pthread_create(&thread, NULL, allocate_and_sleep, NULL) != 0) {
         perror("rights: pthread_create");
         return 2;
     }

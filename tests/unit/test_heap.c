@@ -2,6 +2,7 @@
 #include "heap.h"
 
 #include "bin.h"
+#include "helper.h"
 #include "idle.h"
 #include "init.h"
 #include "root.h"
@@ -10,6 +11,8 @@
 
 #include <lucid.h>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define COUNT 200u
 
@@ -94,6 +97,81 @@ static void asked_while_it_allocates(void **state) {
     lucid_free(block);
 }
 
+#ifndef __SANITIZE_THREAD__ // under which vfork is fork
+
+static struct {
+    pthread_barrier_t barrier;
+    struct heap *volatile other; // a thread's that lives
+    void *volatile block;
+    volatile bool asked, has_heap, has_helper;
+} guest;
+
+static void *live_with_heap(void *argument) {
+    fill_bins();
+    guest.other = heap_self;
+    (void)pthread_barrier_wait(&guest.barrier);
+    (void)pthread_barrier_wait(&guest.barrier);
+    return argument;
+}
+
+static void *make_guest(void *argument) {
+    pid_t pid = vfork();
+    if (pid == 0) {
+        guest.block = lucid_malloc(100);
+        guest.has_heap = heap_self != heap_of_nobody();
+        guest.has_helper = helper_call();
+        guest.asked = true;
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    lucid_free(guest.block);
+    lucid_free(lucid_malloc(100));
+    assert_int_equal(heap_self->tid, os_thread_id());
+    return argument;
+}
+
+// The child of a vfork cannot tell which of its parent's threads live, and whatever it starts ends
+// with it.
+static void guests_make_nothing_of_their_own(void **state) {
+    (void)state;
+    pthread_t threads[2];
+    helper_pause(); // one that is there already would be its parent's
+    helper_resume();
+    (void)pthread_barrier_init(&guest.barrier, NULL, 2);
+    assert_int_equal(pthread_create(&threads[0], NULL, live_with_heap, NULL), 0);
+    (void)pthread_barrier_wait(&guest.barrier);
+    uint32_t tid = guest.other->tid;
+    assert_int_equal(pthread_create(&threads[1], NULL, make_guest, NULL), 0);
+    (void)pthread_join(threads[1], NULL);
+    assert_true(guest.asked && guest.block != NULL);
+    assert_false(guest.has_heap);
+    assert_false(guest.has_helper);
+    assert_int_equal(guest.other->tid, tid);
+    (void)pthread_barrier_wait(&guest.barrier);
+    (void)pthread_join(threads[0], NULL);
+}
+
+// One that was killed where it could not be told is not waited for.
+static void a_killed_helper_is_replaced(void **state) {
+    (void)state;
+    helper_pause();
+    helper_resume();
+    struct giving *giving = &root.live.giving;
+    for (uint32_t phase = HELPER_WORKS; phase <= HELPER_WANTED; phase++) {
+        uint64_t starts = giving->starts;
+        atomic_store(&giving->phase, phase);
+        if (helper_call()) {
+            assert_int_equal(giving->starts, starts + 1);
+        }
+        helper_pause();
+        helper_resume();
+    }
+}
+
+#endif
+
 #define SCATTERED 2200u // of them fill the largest bin for such blocks, and two halves of it again
 #define APART 32u       // two of them in a word of free bits
 
@@ -145,6 +223,10 @@ int main(void) {
         cmocka_unit_test(nothing_stays_with_the_dead),
         cmocka_unit_test(bins_while_others_end),
         cmocka_unit_test(asked_while_it_allocates),
+#ifndef __SANITIZE_THREAD__
+        cmocka_unit_test(guests_make_nothing_of_their_own),
+        cmocka_unit_test(a_killed_helper_is_replaced),
+#endif
         cmocka_unit_test(few_scattered_blocks_stay),
         cmocka_unit_test(more_scattered_blocks_stay_in_a_large_heap),
     };

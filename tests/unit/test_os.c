@@ -202,6 +202,8 @@ static void knows_the_process(void **state) {
     (void)state;
     assert_int_equal(os_process_id(), getpid());
     assert_int_equal(os_thread_id(), getpid());
+    assert_int_equal(os_thread_id_noted(), os_thread_id());
+    assert_false(os_is_guest());
     assert_true(os_thread_alive(os_thread_id()));
     assert_false(os_thread_alive(4194304)); // beyond the largest possible number
     assert_int_equal(os_thread_self(), (uint64_t)pthread_self());
