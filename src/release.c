@@ -13,6 +13,11 @@
 #define VISITS 1000u      // of runs too young to be given back, before a search gives up
 #define GROWTH_VISITS 64u // the same when a large block is made
 
+// The kernel refuses a range if a single page of it is locked: what it takes is found by halves.
+#define HALVES_MAX 64u    // of a piece, before the rest is left as it is
+#define PIECES_REFUSED 8u // of which it took nothing, before a search gives up
+#define REFUSED_MS 10000u // before such a piece is tried again
+
 static struct pool *pool(void) {
     return &root.live.pool;
 }
@@ -62,19 +67,23 @@ static uint32_t first_dirty(uint32_t start, uint32_t end) {
     return start;
 }
 
-// Takes a piece out of a run that has been free since `limit`, beginning with its first dirty unit.
-// 0: there is none.
-static uint32_t take_aged(uint32_t limit) {
-    uint32_t head = pool_aged_dirty(limit, VISITS);
-    if (head != 0) {
+// Takes a piece out of a run that has been free since `limit`, beginning with its first dirty unit,
+// or with the first from `after` on, if that lies in it: what is in front was refused. 0: there is
+// none.
+static uint32_t take_aged(uint32_t limit, uint32_t after) {
+    uint32_t head = 0;
+    while ((head = pool_aged_dirty(limit, VISITS)) != 0) {
         uint32_t length = run_length_of(run_load(head));
         uint32_t most = length / 16 > PIECE_UNITS ? length / 16 : PIECE_UNITS;
-        uint32_t start = first_dirty(head, head + length);
-        uint32_t end = head + length - start < most ? head + length : start + most;
-        cut(head, start, end);
-        head = start;
+        uint32_t end = head + length;
+        uint32_t start = first_dirty(after > head && after <= end ? after : head, end);
+        if (start < end) {
+            cut(head, start, end - start < most ? end : start + most);
+            return start;
+        }
+        run_at(head)->birth = now_ms() + REFUSED_MS; // or it would be the next one again
     }
-    return head;
+    return 0;
 }
 
 // The records between the first and the last of a free run are all zero when the kernel has
@@ -87,22 +96,32 @@ static void release_records(uint32_t head, uint32_t length) {
     }
 }
 
-// One call for the whole piece: what is not there costs the kernel nothing. Returns how many dirty
-// units became clean. pre: the piece is BUSY and ours.
-static uint32_t release_piece(uint32_t head) {
-    uint32_t length = run_length_of(run_load(head));
-    if (!os_purge((void *)unit_address(head), (size_t)length << UNIT_SHIFT)) {
-        // Trying again at once would loop.
-        __atomic_store_n(&root.live.giving.refused, now_ms() | 1, __ATOMIC_RELAXED);
+// Returns how many dirty units became clean.
+static uint32_t release_units(uint32_t start, uint32_t length, unsigned *halves) {
+    if (os_purge((void *)unit_address(start), (size_t)length << UNIT_SHIFT)) {
+        uint32_t dirty = pool_count_dirty(start, length);
+        for (uint32_t i = 0; i < length; i++) {
+            root.fixed.units[start + i].back = 0;
+        }
+        return dirty;
+    }
+    if (length == 1 || *halves == 0) {
         return 0;
     }
-    for (uint32_t i = 0; i < length; i++) {
-        root.fixed.units[head + i].back = 0;
-    }
-    uint32_t dirty = run_at(head)->dirty;
-    run_at(head)->dirty = 0;
-    allowance_give((size_t)dirty << UNIT_SHIFT);
-    return dirty;
+    --*halves;
+    uint32_t half = length / 2;
+    uint32_t released = release_units(start, half, halves);
+    return released + release_units(start + half, length - half, halves);
+}
+
+// One call for the whole piece, if the kernel takes it: what is not there costs nothing. Returns
+// how many dirty units became clean. pre: the piece is BUSY and ours.
+static uint32_t release_piece(uint32_t head) {
+    unsigned halves = HALVES_MAX;
+    uint32_t released = release_units(head, run_length_of(run_load(head)), &halves);
+    run_at(head)->dirty -= released;
+    allowance_give((size_t)released << UNIT_SHIFT);
+    return released;
 }
 
 // The same for a piece that may stay unused for long.
@@ -122,8 +141,12 @@ static void piece_back(uint32_t piece) {
     arena_rejoin(piece, run_length_of(run_load(piece)), run_at(piece)->dirty);
 }
 
-// pre: the pool's lock is held; it is dropped.
-static uint64_t account(uint64_t released) {
+// `refused`: there was something that the kernel did not take. pre: the pool's lock is held; it is
+// dropped.
+static uint64_t account(uint64_t released, bool refused) {
+    if (released == 0 && refused) {
+        __atomic_store_n(&root.live.giving.refused, now_ms() | 1, __ATOMIC_RELAXED);
+    }
     pool()->purges += released > 0;
     pool()->purged_units += released;
     os_unlock(&pool()->lock);
@@ -136,21 +159,26 @@ uint64_t release_possible(void) {
 
 static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(uint32_t piece)) {
     uint64_t released = 0;
-    uint32_t count = 1;
+    unsigned refused = 0;
+    uint32_t after = 0;
     arena_drain();
     os_lock(&pool()->lock);
-    while (pool()->dirty_units > keep && count > 0) {
-        uint32_t piece = take_aged(now_ms() - age);
+    while (pool()->dirty_units > keep && refused < PIECES_REFUSED) {
+        uint32_t piece = take_aged(now_ms() - age, after);
         if (piece == 0) {
             break;
         }
         os_unlock(&pool()->lock);
-        count = release(piece);
+        uint32_t count = release(piece);
         released += count;
+        if (count == 0) {
+            refused++;
+            after = piece + run_length_of(run_load(piece));
+        }
         piece_back(piece);
     }
     __atomic_store_n(&pool()->last_purge, now_ms(), __ATOMIC_RELAXED); // looked at without the lock
-    return account(released);
+    return account(released, refused > 0);
 }
 
 uint64_t release_dirty(uint64_t keep, uint32_t age) {
@@ -232,7 +260,7 @@ void release_for_growth(void) {
     // share counts as used, too.
     pool()->most_touched += wanted - min_size(released, wanted) + released / GROWTH_REGRET;
     pool()->growth_units += released;
-    (void)account(released);
+    (void)account(released, count == 0);
 }
 
 // Clean runs: nobody needs them back in a hurry here, so the lock is kept.

@@ -10,6 +10,7 @@
 #include "large.h"
 #include "options.h"
 #include "os/os.h"
+#include "pool.h"
 #include "release.h"
 #include "setups.h"
 #include "testing.h"
@@ -213,6 +214,29 @@ static void free_runs(void **state) {
     invariants_check(false);
 }
 
+// One page that the kernel does not take keeps its own unit, and no other.
+static void a_locked_page(void **state) {
+    (void)state;
+    (void)release_dirty(0, 0);
+    uint32_t large[2] = {take_apart(100), take_apart(100)};
+    void *page = (void *)(unit_address(large[1]) + 37 * UNIT_SIZE);
+    if (mlock(page, 1) != 0) {
+        assert_true(arena_free_large(large[0]) && arena_free_large(large[1]));
+        skip();
+    }
+    assert_true(arena_free_large(large[0]) && arena_free_large(large[1]));
+    uint32_t refused = root.live.giving.refused;
+    assert_int_equal(release_dirty(0, 0), 199);
+    assert_int_equal(root.live.pool.dirty_units, 1);
+    assert_int_equal(release_dirty(0, 0), 0); // it is not tried again at once
+    assert_int_equal(root.live.giving.refused, refused);
+    (void)munlock(page, 1);
+    arena_check();
+    run_at(pool_next(POOL_DIRTY, 0))->birth = (uint32_t)os_now_ms(); // as if that were long ago
+    assert_int_equal(release_dirty(0, 0), 1);
+    invariants_check(false);
+}
+
 #define PART (UNIT_SIZE <= 16384 ? 100u : 50u) // units; six of these are no mapping yet
 
 static void use_large(uint32_t units) {
@@ -303,6 +327,7 @@ int main(void) {
         cmocka_unit_test(growth),
         cmocka_unit_test(growth_counts),
         cmocka_unit_test(growth_comes_to_an_end),
+        cmocka_unit_test(a_locked_page),
     };
     return cmocka_run_group_tests(tests, without_helper, NULL);
 }
