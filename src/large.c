@@ -5,6 +5,7 @@
 #include "event.h"
 #include "filled.h"
 #include "harden.h"
+#include "heap.h"
 #include "huge.h"
 #include "loose.h"
 #include "mapping.h"
@@ -79,6 +80,9 @@ static uint32_t take_run(size_t size, uint32_t units, size_t alignment, bool zer
 // child of a fork that comes in between takes it back, as it belongs to nobody yet.
 static void *run_new(size_t size, size_t room, size_t alignment, bool zero,
                      struct lucid_region *region) {
+    if (size >= HUGE_BLOCK_MIN) {
+        (void)heap_get(); // which remembers whether the thread fills such blocks (filled.h)
+    }
     uint32_t head = take_run(size, units_for(room), alignment, zero);
     if (head == 0) {
         return NULL;

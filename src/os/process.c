@@ -132,6 +132,9 @@ int os_write(int fd, const char *text, size_t length) {
 }
 
 _Noreturn void os_abort(void) {
+    if (os_thread_id_noted() == 0) { // the helper, on whose stack no handler can run
+        (void)signal(SIGABRT, SIG_DFL);
+    }
     // A handler for SIGABRT may run; it must not keep the process alive.
     sigset_t only_abort;
     sigemptyset(&only_abort);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -60,8 +61,10 @@ static void touch(const struct step *step, volatile char *block) {
 
 static void *run(void *argument) {
     const struct step *step = argument;
-    char **blocks = calloc(step->count, sizeof(*blocks));
-    if (blocks == NULL) {
+    // No block of its own: a thread may have none but the large ones.
+    char **blocks = mmap(NULL, step->count * sizeof(*blocks), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (blocks == MAP_FAILED) {
         fail("no memory");
     }
     for (size_t i = 0; i < step->count; i++) {

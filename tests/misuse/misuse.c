@@ -352,6 +352,29 @@ static void handler_allocates(void) {
     twice(40);
 }
 
+static void leaving_handler(int signal_number) {
+    _exit(signal_number);
+}
+
+// The helper has no stack for a handler: none runs there.
+static void handler_not_on_the_helper(void) {
+    static void *large[1000];
+    (void)signal(SIGABRT, leaving_handler);
+    for (unsigned i = 0; i < 1000; i++) {
+        large[i] = memset(have(100000), 1, 100000);
+    }
+    for (size_t size = 16; size < 2000; size += 16) {
+        free(have(size)); // enough for a look at the bins
+    }
+    free(announce((char *)have(64) + 16));
+    for (unsigned i = 0; i < 1000; i++) {
+        free(large[i]); // the helper comes, and looks at the bins of who sleeps
+    }
+    (void)sleep(20);
+    puts("no helper looked");
+    _exit(SKIPPED);
+}
+
 static void signal_is_blocked(void) {
     sigset_t all;
     (void)sigfillset(&all);
@@ -448,6 +471,7 @@ static const struct misuse_case cases[] = {
     CASE(aligned_sized_wrong_alignment),
     CASE(aligned_sized_wrong_size),
     CASE(handler_allocates),
+    CASE(handler_not_on_the_helper),
     CASE(signal_is_blocked),
     CASE(signal_is_blocked_on_thread),
     CASE(mark_in_live_block),
