@@ -18,6 +18,9 @@
 
 #include <string.h>
 
+// Of a block that is copied out of the arena.
+#define MOVED_PART ((size_t)4 << 20)
+
 static uint32_t units_for(size_t size) {
     return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
 }
@@ -177,6 +180,31 @@ bool large_grows_on(const struct block *block, size_t size) {
     return block->kind == BLOCK_LARGE && block->region == NULL && size > block->size &&
            size - block->size < block->size / GROWING_LEAST && size <= recycle_threshold() &&
            !harden_on() && !allowance_is_limited();
+}
+
+// Is most of the block worth having back before all of it is copied? Only where it leaves the
+// arena, which has no use for so much soon.
+static bool moves_by_parts(const void *copy, const struct block *block, size_t size) {
+    return block->kind == BLOCK_LARGE && block->region == NULL && size == block->size &&
+           size > 2 * MOVED_PART && !in_arena((uintptr_t)copy) && !harden_on() &&
+           root.live.options.value[OPTION_PURGE];
+}
+
+COLD static size_t move_parts(void *copy, void *pointer, const struct block *block, size_t size) {
+    uintptr_t start = (uintptr_t)pointer;
+    uintptr_t first = align_up(start, MOVED_PART); // whole huge pages
+    for (uintptr_t end = start + size; end > first; end = start + size) {
+        size_t rest = align_down(end - 1, MOVED_PART) - start;
+        memcpy((char *)copy + rest, (char *)pointer + rest, size - rest);
+        size = rest;
+        (void)large_shrink(pointer, block, size);
+        release_for_recycled();
+    }
+    return size;
+}
+
+size_t large_move_end(void *copy, void *pointer, const struct block *block, size_t size) {
+    return moves_by_parts(copy, block, size) ? move_parts(copy, pointer, block, size) : size;
 }
 
 void *large_new_growing(size_t size) {

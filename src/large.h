@@ -31,6 +31,12 @@ bool large_grows_on(const struct block *block, size_t size);
 // NULL: no memory. pre: large_grows_on.
 void *large_new_growing(size_t size);
 
+// Copies the end of a large block to where all of it goes, a part at a time, and gives each part
+// back to the system before the next one is copied: else both would be in memory at once. Returns
+// how many bytes at the front remain to be copied: all of a block that is not worth it.
+// pre: `size` bytes of it are to be copied to `copy`.
+size_t large_move_end(void *copy, void *pointer, const struct block *block, size_t size);
+
 // Gives a large block or a mapping back. pre: `block` came from block_of(pointer).
 void large_free(void *pointer, const struct block *block, const char *function);
 

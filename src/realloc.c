@@ -56,7 +56,8 @@ static void *move(void *pointer, const struct block *block, size_t size) {
     if (copy == NULL) {
         return NULL; // errno is ENOMEM; the old block is as it was
     }
-    memcpy(copy, pointer, min_size(block->size, size));
+    size_t front = large_move_end(copy, pointer, block, min_size(block->size, size));
+    memcpy(copy, pointer, front);
     free_fast(pointer, "realloc");
     return copy;
 }

@@ -567,6 +567,39 @@ static void is_never_longer_than_its_units_can_tell(void **state) {
     assert_null(large_new_run(1, RUN_BYTES_MAX + 1, false, NULL));
 }
 
+// ---- copied out of the arena --------------------------------------------------------------------
+
+#define MOVED (30 * MIB)
+
+// Units that are free and dirty after a block has become a mapping.
+static uint64_t left_by_growing_out(void) {
+    (void)release_dirty(0, 0);
+    char *block = lucid_malloc(MOVED);
+    assert_int_equal(kind_of(block), BLOCK_LARGE);
+    test_fill(block, MOVED);
+    fill_behind(block);
+    char *moved = lucid_realloc(block, 2 * MOVED);
+    assert_int_equal(kind_of(moved), BLOCK_MAPPING);
+    assert_true(test_filled(moved, block, MOVED, MOVED));
+    uint64_t left = release_possible();
+    lucid_free(moved);
+    return left;
+}
+
+// The block and its copy are not both in memory.
+static void goes_back_part_by_part(void **state) {
+    (void)state;
+    assert_in_range(left_by_growing_out(), 0, MOVED >> (UNIT_SHIFT + 1));
+}
+
+static void but_stays_where_nothing_goes_back(void **state) {
+    (void)state;
+    uint64_t was = root.live.options.value[OPTION_PURGE];
+    root.live.options.value[OPTION_PURGE] = 0;
+    assert_in_range(left_by_growing_out(), MOVED >> UNIT_SHIFT, UINT32_MAX);
+    root.live.options.value[OPTION_PURGE] = was;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_have_more_put_there),
@@ -602,6 +635,8 @@ int main(void) {
         cmocka_unit_test_setup(makes_room_for_the_next, forget_recycled),
         cmocka_unit_test_setup(grows_where_it_is, forget_recycled),
         cmocka_unit_test_setup(makes_room_for_a_mapping, forget_recycled),
+        cmocka_unit_test_setup(goes_back_part_by_part, forget_recycled),
+        cmocka_unit_test_setup(but_stays_where_nothing_goes_back, forget_recycled),
     };
     return cmocka_run_group_tests(tests, without_helper, NULL);
 }
