@@ -19,7 +19,7 @@
 #include <string.h>
 
 // Of a block that is copied out of the arena.
-#define MOVED_PART ((size_t)4 << 20)
+#define MOVED_PART (LUCID_STRESS ? (size_t)64 << 10 : (size_t)4 << 20)
 
 static uint32_t units_for(size_t size) {
     return (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
