@@ -85,7 +85,6 @@ static void *resize(void *pointer, size_t size) {
         event_raise(EVENT_RESIZE, resized, size, block.class, 1);
         return resized;
     }
-    int saved = errno;
     void *moved = move(pointer, &block, size);
     if (unlikely(moved == NULL) && allowance_is_limited()) {
         // What there is room for now, the copy and the block together might still have exceeded.
@@ -93,17 +92,13 @@ static void *resize(void *pointer, size_t size) {
     }
     if (moved == NULL && size <= block.size) {
         moved = shrink_in_place(pointer, &block, size);
-        errno = saved;
     }
     return moved;
 }
 
-// The common case. NULL: it takes a closer look.
-static void *resize_plain(void *pointer, size_t size) {
-    size_t room = sizeclass_size(block_plain_class(pointer)); // 0: nothing stays in no room
-    if (stays(room, size)) {
-        return pointer;
-    }
+// The common case of a move, of a block in a bin's class of `room` bytes. NULL: it takes a closer
+// look.
+static void *move_plain(void *pointer, size_t room, size_t size) {
     void *copy = room != 0 && size <= PTRDIFF_MAX ? alloc_fast(size) : NULL;
     if (copy != NULL) {
         memcpy(copy, pointer, min_size(room, size));
@@ -120,8 +115,17 @@ EXPORT void *lucid_realloc(void *pointer, size_t size) {
         free_fast(pointer, "realloc");
         return NULL;
     }
-    void *resized = resize_plain(pointer, size);
-    return likely(resized != NULL) ? resized : resize(pointer, size);
+    size_t room = sizeclass_size(block_plain_class(pointer)); // 0: nothing stays in no room
+    if (stays(room, size)) {
+        return pointer;
+    }
+    int saved = errno; // of attempts that fail before one succeeds nothing is to be seen
+    void *resized = move_plain(pointer, room, size);
+    if (unlikely(resized == NULL)) {
+        resized = resize(pointer, size);
+        errno = resized != NULL ? saved : errno;
+    }
+    return resized;
 }
 STANDARD_NAME(void *, realloc, (void *, size_t), lucid_realloc)
 

@@ -319,8 +319,10 @@ static void resizing(void) {
     require_within(LIMIT);
     cache.count = 8; // enough for what is new, not for a copy
     lucid_on_limit(shrink, &cache);
+    errno = 1789;
     grown = lucid_realloc(grown, 30 * MIB);
     REQUIRE(grown != NULL && grown[25 * MIB - 1] == 8, "the callback made room");
+    REQUIRE(errno == 1789, "errno is %d although there was room", errno);
     memset(grown, 9, 30 * MIB);
     require_within(LIMIT);
     grown = lucid_realloc(grown, MIB);
