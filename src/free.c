@@ -71,15 +71,27 @@ EXPORT ON_A_LINE void lucid_free(void *pointer) {
 STANDARD_NAME(void, free, (void *), lucid_free)
 STANDARD_NAME(void, cfree, (void *), lucid_free)
 
-// realloc may leave a block up to twice as large as asked for; more than that, or less than the
-// size given, is another block's size.
+// Once a realloc found no memory for a smaller copy, a block of any size may be a small one's.
+static _Atomic bool large_left;
+
+COLD void free_note_large_left(void) {
+    atomic_store_explicit(&large_left, true, memory_order_relaxed);
+}
+
+// realloc may leave a block up to twice as large as asked for. Hardened mode knows what was asked
+// for, but of a fenced block that could not move.
+static bool is_too_small(const struct block *block, size_t size) {
+    bool exact = harden_on() && block->kind != BLOCK_LARGE && block->region == NULL;
+    if (exact ? size == block->size : size >= block->size / 2 || block->size <= 64) {
+        return false;
+    }
+    return (exact && block->kind == BLOCK_SMALL) ||
+           !atomic_load_explicit(&large_left, memory_order_relaxed);
+}
+
 static void check_size(const struct block *block, const void *pointer, size_t size,
                        const char *function) {
-    bool exact = harden_on() && block->kind != BLOCK_LARGE && block->region == NULL;
-    if (exact && size != block->size) {
-        block_panic(function, "wrong size given with", pointer);
-    }
-    if (size > block->size || (size < block->size / 2 && block->size > 64)) {
+    if (size > block->size || is_too_small(block, size)) {
         block_panic(function, "wrong size given with", pointer);
     }
 }

@@ -44,6 +44,10 @@ ALWAYS_INLINE void free_fast(void *pointer, const char *function) {
 // The size given to delete is not the one given to new, or the block is not tiny.
 void free_sized_slow(void *pointer, size_t size, const char *function);
 
+// realloc has left a block that is more than twice as large as asked for: from now on a size that
+// is too small for its block is no proof of misuse.
+void free_note_large_left(void);
+
 // free of a block that was asked for with this alignment, and at least this size.
 void free_aligned(void *pointer, size_t alignment, size_t size, const char *function);
 

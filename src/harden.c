@@ -209,9 +209,13 @@ bool harden_resize(void *block, unsigned class, size_t old, size_t asked) {
     if (asked + CANARY_BYTES > SMALL_MAX || sizeclass_of(asked + CANARY_BYTES) != class) {
         return false;
     }
+    harden_reseal(block, class, old, asked);
+    return true;
+}
+
+void harden_reseal(void *block, unsigned class, size_t old, size_t asked) {
     unseal(class, old);
     seal(block, class, asked);
-    return true;
 }
 
 // ---- quarantine ---------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ void harden_empty_quarantine(const char *function);
 // move. pre: harden_size() is `old`.
 bool harden_resize(void *block, unsigned class, size_t old, size_t asked);
 
+// The same in whatever class it is: there is no memory for a smaller one.
+// pre: harden_size() is `old`; asked + CANARY_BYTES <= size of the class.
+void harden_reseal(void *block, unsigned class, size_t old, size_t asked);
+
 void harden_after_fork(void);
 
 #endif

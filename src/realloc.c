@@ -63,9 +63,14 @@ static void *move(void *pointer, const struct block *block, size_t size) {
 }
 
 // There is no memory for a smaller copy: the block serves, without its end if that can go.
-static void *shrink_in_place(void *pointer, const struct block *block, size_t size) {
-    bool large = block->kind == BLOCK_LARGE || (block->kind == BLOCK_MAPPING && !harden_on());
-    void *shrunk = large ? large_shrink(pointer, block, size) : pointer;
+static COLD void *shrink_in_place(void *pointer, const struct block *block, size_t size) {
+    void *shrunk = pointer;
+    if (block->kind == BLOCK_LARGE || (block->kind == BLOCK_MAPPING && !harden_on())) {
+        shrunk = large_shrink(pointer, block, size);
+    } else if (harden_on() && block->kind == BLOCK_SMALL && block->region == NULL) {
+        harden_reseal(pointer, block->class, block->size, size);
+    }
+    free_note_large_left();
     event_raise(EVENT_RESIZE, shrunk, size, block->class, 1);
     return shrunk;
 }

@@ -206,11 +206,8 @@ static void resized(struct slot *slot, void *block, size_t size, int error) {
     }
     shadow_verify_copy(slot, block, size);
     size_t alignment = block == slot->block ? slot->alignment : 16;
-    bool moved = block != slot->block;
-    bool sized = moved || (slot->sized && !call_may_fail);
     shadow_drop(slot);
     shadow_adopt(slot, block, size, alignment, false);
-    slot->sized = sized; // one that could not shrink keeps its size
 }
 
 void call_resize(struct input *input) {
@@ -254,9 +251,9 @@ static void free_slot(struct slot *slot, unsigned way) {
     shadow_verify(slot);
     unsigned char *block = slot->block;
     errno = ERRNO_BEFORE;
-    if (way % 4 == 1 && slot->sized && slot->alignment == 16) {
+    if (way % 4 == 1 && slot->alignment == 16) {
         lucid_free_sized(block, slot->size);
-    } else if (way % 4 == 2 && slot->sized) {
+    } else if (way % 4 == 2) {
         lucid_free_aligned_sized(block, slot->alignment, slot->size);
     } else {
         lucid_free(block);

@@ -104,7 +104,7 @@ void shadow_adopt(struct slot *slot, void *block, size_t size, size_t alignment,
         check_all_zero(block, size);
     }
     seeds += 1000003;
-    *slot = (struct slot){block, size, usable, alignment, seeds, true};
+    *slot = (struct slot){block, size, usable, alignment, seeds};
     visit_bytes(block, seeds, usable, usable, set_byte, slot);
 }
 

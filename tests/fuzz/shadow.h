@@ -15,7 +15,6 @@ struct slot {
     size_t usable;        // as malloc_usable_size said at once
     size_t alignment;     // promised
     uint32_t seed;
-    bool sized; // free_sized(size) and free_aligned_sized(alignment, size) are correct
 };
 
 extern struct slot shadow[SHADOW_SLOTS];

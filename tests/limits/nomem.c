@@ -1,11 +1,13 @@
 // No memory: every function says so, the process goes on, and all comes back after frees.
-//   nomem as|data|small|large|maps|locked|overcommit
+//   nomem as|data|small|large|shrink|maps|locked|overcommit
 #include "testing.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+
+extern void free_sized(void *block, size_t size); // of C23: not every <stdlib.h> has it
 
 #define MOST 100000u
 #define MIB ((size_t)1 << 20)
@@ -129,6 +131,39 @@ static void large_blocks(void) {
         REQUIRE(realloc(large, 46 * MIB) == large, "it becomes larger where it is");
         REQUIRE(test_filled(large, large, 36 * MIB, 40 * MIB), "and stays as it was");
         free(large);
+    }
+}
+
+static void use_up(void) {
+    for (size_t size = MIB; size >= 16; size /= 2) {
+        while (malloc(size) != NULL) {
+        }
+    }
+}
+
+// What cannot move becomes smaller all the same, and its new size is the right one from then on.
+static void shrink_without_memory(void) {
+    static const size_t sizes[] = {1000, 30000, 200000, 40 * MIB};
+    const struct rlimit limit = limit_of(160 * MIB);
+    unsigned char *shrunk[4];
+    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0, "the limit");
+    for (unsigned i = 0; i < 4; i++) {
+        shrunk[i] = malloc(sizes[i]);
+        REQUIRE(shrunk[i] != NULL, "%zu bytes", sizes[i]);
+        memset(shrunk[i], (int)i + 1, sizes[i]);
+    }
+    use_up();
+    for (unsigned i = 0; i < 4; i++) {
+        errno = 1789;
+        unsigned char *block = realloc(shrunk[i], 100);
+        REQUIRE(block != NULL && errno == 1789, "realloc of %zu bytes to 100 gives %p, errno %d",
+                sizes[i], (void *)block, errno);
+        REQUIRE(block[0] == i + 1 && block[99] == i + 1, "what stays of %zu bytes", sizes[i]);
+        shrunk[i] = block;
+        use_up(); // of what the block's end was
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        free_sized(shrunk[i], 100);
     }
 }
 
@@ -287,6 +322,8 @@ int main(int count, char **values) {
         exhaust_mappings();
     } else if (strcmp(what, "large") == 0) {
         large_blocks();
+    } else if (strcmp(what, "shrink") == 0) {
+        shrink_without_memory();
     } else if (strcmp(what, "locked") == 0) {
         locked();
     } else if (strcmp(what, "overcommit") == 0) {
