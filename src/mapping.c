@@ -257,6 +257,7 @@ void mapping_free_all(const struct lucid_region *region) {
     while (more) {
         more = false;
         for (uint32_t index = 0; find_of(region, &index, &found);) {
+            event_raise(EVENT_FREE, (void *)found.address, found.size, 0, 1);
             (void)mapping_free((void *)found.address); // false: somebody else does
             more = true;
         }

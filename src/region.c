@@ -233,7 +233,8 @@ void region_free(void *pointer, const struct block *block, const char *function)
 static COLD void tell_frees(uint32_t head) {
     const struct run *span = run_at(head);
     if (run_kind_of(run_load(head)) == RUN_LARGE) {
-        event_raise(EVENT_FREE, (void *)unit_address(head), span->size, 0, 1);
+        size_t usable = align_up(span->size, root.fixed.page_size);
+        event_raise(EVENT_FREE, (void *)unit_address(head), usable, 0, 1);
         return;
     }
     size_t size = sizeclass_size(span->class);

@@ -2,7 +2,7 @@
 
 import re
 
-from onetest import LIBRARY, Case, main
+from onetest import LIBRARY, SOURCE, Case, main
 
 CALLS = """
 #include <malloc.h>
@@ -29,6 +29,26 @@ int main(void) {
     return malloc_usable_size(block[999]) < 20;
 }
 """
+HEAPS = """
+#include <lucid.h>
+#include <stdio.h>
+#include <unistd.h>
+static const size_t sizes[] = {1000, 100000, 40000000};
+static size_t usable;
+static void fill(lucid_heap *heap) {
+    for (int i = 0; i < 6; i++)
+        usable += lucid_malloc_usable_size(lucid_heap_alloc(heap, sizes[i / 2]));
+}
+int main(void) {
+    lucid_heap *heap = lucid_heap_new("events");
+    fill(heap);
+    lucid_heap_free_all(heap);
+    fill(heap);
+    lucid_heap_destroy(heap);
+    char line[40]; /* dprintf would allocate */
+    return write(2, line, snprintf(line, sizeof(line), "%zu usable\\n", usable)) < 0;
+}
+"""
 # What the C library itself allocates for the two threads.
 OF_THE_THREADS = 2
 
@@ -43,8 +63,8 @@ class Events(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stderr
 
-    def number(self, text, pattern):
-        found = re.search(rf"(?m)^program\(\d+\) lucid: {pattern}$", text)
+    def number(self, text, pattern, name="program"):
+        found = re.search(rf"(?m)^{name}\(\d+\) lucid: {pattern}$", text)
         self.assertIsNotNone(found, f"{pattern} in {text}")
         return [int(number) for number in found.groups()]
 
@@ -65,6 +85,14 @@ class Events(Case):
         self.assertEqual(self.number(text, r"mapping made (\d+) times, .*, (\d+) bytes"),
                          [1, 50000000])
         self.assertEqual(self.number(text, r"mapping gone (\d+) times, .*"), [1])
+
+    def test_blocks_of_heaps_are_freed_together(self):
+        self.program = self.compile(HEAPS, f"-I{SOURCE / 'include'}", LIBRARY, name="heaps")
+        text = self.counts("events=1")
+        usable = int(re.search(r"(?m)^(\d+) usable$", text)[1])
+        for kind, size in ("alloc", 4 * (1000 + 100000 + 40000000)), ("free", usable):
+            self.assertEqual(self.number(text, rf"{kind} (\d+) times, .*, (\d+) bytes", "heaps"),
+                             [12, size])
 
     def test_slow_paths_are_counted(self):
         text = self.counts("events=1")
