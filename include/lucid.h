@@ -17,7 +17,11 @@
 
 #ifdef __cplusplus
 extern "C" {
+#if __cplusplus >= 201103L
 #define LUCID_NOTHROW noexcept
+#else
+#define LUCID_NOTHROW throw()
+#endif
 #else
 #define LUCID_NOTHROW
 #endif

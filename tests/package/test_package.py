@@ -111,7 +111,7 @@ class Package(Case):
                     self.succeed(compiler, *strict, f"-std={standard}", f"-I{self.include}", source,
                                  "-o", self.folder / "header.o")
         strict.remove("-Wstrict-prototypes")
-        for standard in ("c++11", "c++20"):
+        for standard in ("c++98", "c++11", "c++20"):
             self.succeed("c++", *strict, f"-std={standard}", f"-I{self.include}", "-x", "c++",
                          source, "-o", self.folder / "header.o")
 
