@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <lucid.h>
 #include <malloc.h>
 
@@ -98,6 +99,10 @@ static void mallopt_acts_or_refuses(void **state) {
     assert_int_equal(lucid_mallopt(M_TRIM_THRESHOLD, -1), 1);
     assert_int_equal(value[OPTION_PURGE], 0);
     assert_int_equal(lucid_mallopt(M_TRIM_THRESHOLD, 128 << 10), 1);
+    assert_int_equal(value[OPTION_PURGE], 1);
+    assert_int_equal(lucid_mallopt(M_TRIM_THRESHOLD, INT_MIN), 1); // as a size_t: enormous
+    assert_int_equal(value[OPTION_PURGE], 0);
+    assert_int_equal(lucid_mallopt(M_TRIM_THRESHOLD, 0), 1);
     assert_int_equal(value[OPTION_PURGE], 1);
 }
 
