@@ -188,7 +188,12 @@ int lucid_limit_set(size_t bytes) LUCID_NOTHROW;
 /* Called before a request for `size` bytes fails at the limit: on the thread that made it, within
  * the function that allocates, outside all locks of lucid. It may free blocks, and allocate as far
  * as there is room; it is not called again for that. Not zero: try again. A request for more than
- * the whole limit fails without a call. One callback is in force; NULL: none. */
+ * the whole limit fails without a call. One callback is in force; NULL: none.
+ *
+ * It must return, neither longjmp nor throw: it would never be called on that thread again. glibc
+ * declares malloc and its relatives `leaf` in C: a compiler may assume that their calls change no
+ * static variable of the file they are in. One that the callback changes has to be volatile or
+ * atomic where the same file allocates. */
 void lucid_on_limit(int (*callback)(void *context, size_t size), void *context) LUCID_NOTHROW;
 
 /* Heaps of the program's own, for what dies together: a request, a document, a phase. The blocks

@@ -14,7 +14,7 @@ static struct {
     void *context;
 } asked;
 
-// A callback that runs into the limit itself is not called again for that.
+// A callback that runs into the limit itself is not called again for that. It is one that returns.
 static _Thread_local bool inside __attribute__((tls_model("initial-exec")));
 
 void relief_ask(int (*callback)(void *context, size_t size), void *context) {
