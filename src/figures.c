@@ -1,9 +1,10 @@
 // lucid_stats_get: the account of the heap as a struct that may grow.
+#include "figures.h"
+
 #include "export.h"
 #include "fork.h"
 #include "init.h"
 #include "os/os.h"
-#include "walk.h"
 
 #include <errno.h>
 #include <lucid.h>
@@ -58,26 +59,34 @@ static void take_idle(struct lucid_stats *stats, const struct account *account) 
     stats->threads = account->threads;
 }
 
+bool figures_take(struct lucid_stats *stats, struct account *account) {
+    if (!init_ready()) {
+        errno = ENOMEM;
+        return false;
+    }
+    fork_check();
+    *stats = (struct lucid_stats){.size = sizeof(*stats)};
+    walk_account(account);
+    take_blocks(stats, account);
+    take_idle(stats, account);
+    size_t resident = 0;
+    size_t peak = 0;
+    (void)os_resident(&resident, &peak);
+    stats->resident_bytes = resident;
+    stats->peak_resident_bytes = peak;
+    return true;
+}
+
 EXPORT int lucid_stats_get(struct lucid_stats *stats) {
-    struct lucid_stats own = {.size = sizeof(own)};
+    struct lucid_stats own;
     struct account account;
     if (stats == NULL || stats->size < SIZE_LEAST || stats->size > SIZE_MOST) {
         errno = EINVAL;
         return -1;
     }
-    if (!init_ready()) {
-        errno = ENOMEM;
+    if (!figures_take(&own, &account)) {
         return -1;
     }
-    fork_check();
-    walk_account(&account);
-    take_blocks(&own, &account);
-    take_idle(&own, &account);
-    size_t resident = 0;
-    size_t peak = 0;
-    (void)os_resident(&resident, &peak);
-    own.resident_bytes = resident;
-    own.peak_resident_bytes = peak;
     // What an older library does not know stays 0; a newer one leaves out what was not asked for.
     size_t wanted = stats->size;
     own.size = min_size(wanted, sizeof(own));

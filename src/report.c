@@ -1,11 +1,9 @@
 // The account of the heap as text, for a file descriptor: JSON and OpenMetrics. Neither stdio nor
 // the heap takes part, so that it may be written from anywhere and shows what was there before.
 #include "export.h"
-#include "fork.h"
-#include "init.h"
+#include "figures.h"
 #include "os/os.h"
 #include "text.h"
-#include "walk.h"
 
 #include <errno.h>
 #include <lucid.h>
@@ -13,14 +11,14 @@
 
 #define PIECE_MAX 400u // nothing that is added at once is longer
 
-// Text on its way to a file descriptor.
+// Text on its way to a file descriptor. Small: a thread's stack may have no more than 16 KiB.
 struct report {
     struct lucid_stats stats;
     struct account account;
     struct text text;
     int fd;
     int error; // the first one; nothing is written after it
-    char buffer[2048];
+    char buffer[1024];
 };
 
 static void send(struct report *report) {
@@ -39,11 +37,9 @@ static struct text *piece(struct report *report) {
 }
 
 static bool begin(struct report *report, int fd) {
-    report->stats.size = sizeof(report->stats);
-    if (lucid_stats_get(&report->stats) != 0) {
+    if (!figures_take(&report->stats, &report->account)) {
         return false;
     }
-    walk_account(&report->account);
     report->text = text_begin(report->buffer, sizeof(report->buffer));
     report->fd = fd;
     report->error = 0;

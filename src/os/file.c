@@ -22,10 +22,13 @@ static size_t fill(int file, char *to, size_t room) {
     return length;
 }
 
+static int open_to_read(const char *path) {
+    return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
 bool os_read_file(const char *path, char *to, size_t room, size_t *length) {
     int saved = errno;
-    int file =
-        (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int file = open_to_read(path);
     bool opened = file >= 0;
     *length = 0;
     if (opened) {
@@ -37,27 +40,42 @@ bool os_read_file(const char *path, char *to, size_t room, size_t *length) {
     return opened;
 }
 
-// The number of kilobytes behind a name at the start of a line, in bytes; 0: it is not there.
-static size_t amount_of(const char *status, const char *name) {
-    const char *at = strstr(status, name);
-    size_t kilobytes = 0;
-    if (at != NULL) {
-        at += strlen(name);
-        at += strspn(at, " \t");
-        for (; *at >= '0' && *at <= '9'; at++) {
+// The number of kilobytes in the line of that name, in bytes.
+static void amount_of(const char *line, const char *name, size_t *bytes) {
+    if (strncmp(line, name, strlen(name)) == 0) {
+        const char *at = line + strlen(name);
+        size_t kilobytes = 0;
+        for (at += strspn(at, " \t"); *at >= '0' && *at <= '9'; at++) {
             kilobytes = kilobytes * 10 + (size_t)(*at - '0');
         }
+        *bytes = kilobytes << 10;
     }
-    return kilobytes << 10;
 }
 
-// Not from getrusage: its peak is that of the process, which was another program before exec.
+// Not from getrusage: its peak is that of the process, which was another program before exec. Piece
+// by piece: the stack may be small, and one line lists all groups of the user.
 bool os_resident(size_t *now, size_t *peak) {
-    char status[4096];
-    size_t length;
-    bool known = os_read_file("/proc/self/status", status, sizeof(status), &length);
-    *now = known ? amount_of(status, "\nVmRSS:") : 0;
-    *peak = known ? amount_of(status, "\nVmHWM:") : 0;
+    char piece[512];
+    char line[40]; // the first letters of each
+    size_t length = 0;
+    int saved = errno;
+    int file = open_to_read("/proc/self/status");
+    *now = *peak = 0;
+    for (size_t got; file >= 0 && (got = fill(file, piece, sizeof(piece))) > 0;) {
+        for (size_t i = 0; i < got; i++) {
+            if (piece[i] != '\n') {
+                line[length] = piece[i];
+                length += length + 1 < sizeof(line);
+                continue;
+            }
+            line[length] = '\0';
+            amount_of(line, "VmRSS:", now);
+            amount_of(line, "VmHWM:", peak);
+            length = 0;
+        }
+    }
+    (void)(file >= 0 && syscall(SYS_close, file));
+    errno = saved;
     return *now != 0;
 }
 
