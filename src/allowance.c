@@ -60,7 +60,7 @@ uint64_t allowance_counted(uint64_t units) {
     size_t table = live->mappings.capacity * sizeof(struct mapping);
     return (units << UNIT_SHIFT) + live->limit * (sizeof(struct run) + sizeof(struct unit)) +
            live->mappings.bytes + align_up(table, root.fixed.page_size) +
-           (root.fixed.meta_end - live->meta_next);
+           (root.fixed.meta_end - live->meta_next) + root_hardened_bytes();
 }
 
 void allowance_after_fork(uint64_t units) {

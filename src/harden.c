@@ -1,5 +1,6 @@
 #include "harden.h"
 
+#include "allowance.h"
 #include "options.h"
 #include "os/os.h"
 #include "panic.h"
@@ -12,6 +13,7 @@
 
 #define BYTES_PER_ENTRY 32u // a quarantine of n bytes holds at most n / 32 blocks
 #define ENTRIES_MIN 64u
+#define RING_SHARE 16u // the ring takes no more of a limit
 
 // Blocks in the order they were freed, as a ring; NULL where a fork cut a move off.
 static struct {
@@ -32,18 +34,26 @@ static uint32_t random_below(uint64_t random, uint32_t end) {
     return (uint32_t)((random >> 32) * end >> 32);
 }
 
+// Bytes of the ring with room for so many entries.
+static size_t ring_bytes(uint32_t room) {
+    return align_up(room * sizeof(void *), root.fixed.page_size);
+}
+
 bool harden_begin(void) {
-    size_t page = root.fixed.page_size;
+    uint64_t most = root.live.allowance.most;
     quarantine.limit = root.live.options.value[OPTION_QUARANTINE];
     quarantine.room = ENTRIES_MIN;
-    while (quarantine.room < quarantine.limit / BYTES_PER_ENTRY) {
+    while (quarantine.room < quarantine.limit / BYTES_PER_ENTRY &&
+           (most == 0 || ring_bytes(quarantine.room * 2) <= most / RING_SHARE)) {
         quarantine.room *= 2;
     }
     hardened.live = tables_place_bits();
-    quarantine.blocks = os_map_fenced(align_up(quarantine.room * sizeof(void *), page));
+    quarantine.blocks = os_map_fenced(ring_bytes(quarantine.room));
     if (hardened.live == NULL || quarantine.blocks == NULL) {
         return false;
     }
+    hardened.ring = ring_bytes(quarantine.room);
+    allowance_add(hardened.ring);
     root.live.hardened = &hardened;
     root.live.watch |= WATCH_HARDEN | WATCH_CALLS;
     return true;

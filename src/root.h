@@ -74,6 +74,15 @@ static inline unsigned root_lanes(void) {
     return heaps < LANES ? (heaps > 1 ? heaps : 1) : LANES;
 }
 
+#define LIVE_BYTES (UNIT_SIZE / BLOCK_ALIGN / 8) // of live bits, for each unit
+
+// Bytes of the tables that hardened mode has for itself.
+static inline uint64_t root_hardened_bytes(void) {
+    const struct hardened *hardened = root.live.hardened;
+    uint64_t opened = hardened != NULL ? __atomic_load_n(&hardened->opened, __ATOMIC_RELAXED) : 0;
+    return hardened != NULL ? opened * LIVE_BYTES + hardened->ring : 0;
+}
+
 static inline struct run *run_at(uint32_t unit) {
     return &root.fixed.runs[unit];
 }

@@ -1,5 +1,6 @@
 #include "tables.h"
 
+#include "allowance.h"
 #include "os/os.h"
 #include "root.h"
 
@@ -26,7 +27,7 @@ struct plan {
 
 // Bytes of the live bits of so many units.
 static size_t bits_of(uint64_t units) {
-    return units * (UNIT_SIZE / BLOCK_ALIGN / 8);
+    return units * LIVE_BYTES;
 }
 
 // The same with the page in front.
@@ -175,6 +176,7 @@ COLD bool tables_cover_bits(uint64_t units) {
                     bits + align_up(bits_of(to), root.fixed.page_size))) {
         return false;
     }
+    allowance_add(bits_of(to) - bits_of(from));
     __atomic_store_n(&hardened->opened, to, __ATOMIC_RELEASE);
     return true;
 }

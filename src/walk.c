@@ -109,7 +109,8 @@ READS_RACILY void walk_account(struct account *account) {
     account->meta_bytes = root.live.committed * (sizeof(struct run) + sizeof(struct unit)) +
                           (root.fixed.meta_end - root.live.meta_next) +
                           root.live.mappings.capacity * sizeof(struct mapping) +
-                          sizeof(struct lucid_root) + LANES * sizeof(struct lane);
+                          sizeof(struct lucid_root) + LANES * sizeof(struct lane) +
+                          root_hardened_bytes();
     add_heaps(account);
     add_up_classes(account);
 }

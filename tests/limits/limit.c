@@ -46,6 +46,11 @@ static size_t resident(void) {
     bytes += resident_in((uintptr_t)root.fixed.units, (uintptr_t)(root.fixed.units + units));
     bytes += resident_in((uintptr_t)root.fixed.runs, (uintptr_t)(root.fixed.runs + units));
     bytes += resident_in(live->meta_next, root.fixed.meta_end);
+    const struct hardened *hardened = live->hardened;
+    if (hardened != NULL) {
+        uintptr_t bits = (uintptr_t)hardened->live;
+        bytes += resident_in(bits, bits + hardened->opened * LIVE_BYTES);
+    }
     const struct mapping_table *table = &live->mappings;
     for (uint32_t i = 0; i < table->capacity; i++) {
         struct mapping mapping = table->entries[i];
@@ -429,6 +434,25 @@ static void forked(void) {
     }
 }
 
+// The kernel counts what the quarantine and the live bits need, too.
+static void hardened(void) {
+    lucid_free(lucid_malloc(1));
+    REQUIRE(root.live.hardened != NULL && root.live.allowance.most == 32 * MIB, "the options");
+    invariants_check(false);
+    memset(blocks, 0, sizeof(blocks));
+    size_t before = test_resident();
+    size_t count = 0;
+    while (count < MANY && (blocks[count] = lucid_malloc(8)) != NULL) {
+        count++;
+    }
+    REQUIRE(count > 500000 && count < MANY, "%zu blocks of 8 bytes fit", count);
+    free_blocks(count, 1);
+    size_t bytes = test_resident() - before;
+    REQUIRE(shadowed || bytes <= 32 * MIB + MIB, "%zu bytes are resident", bytes);
+    require_within(32 * MIB);
+    invariants_check(false);
+}
+
 // LUCID_OPTIONS=limit=... says what the limit is.
 static void option_size(void) {
     uint64_t state = test_seed();
@@ -457,7 +481,7 @@ int main(int count, char **values) {
         {"one_thread", one_thread}, {"threads", threads},     {"callback", callback},
         {"resizing", resizing},     {"heaps", heaps},         {"lowered", lowered},
         {"forked", forked},         {"size", option_size},    {"share", option_share},
-        {"sleepers", sleepers},     {"shrinking", shrinking},
+        {"sleepers", sleepers},     {"shrinking", shrinking}, {"hardened", hardened},
     };
     shadowed = count == 3 && strcmp(values[2], "shadowed") == 0;
     for (size_t i = 0; count >= 2 && i < sizeof(cases) / sizeof(cases[0]); i++) {
