@@ -124,9 +124,14 @@ COLD void *large_new_last(size_t size, size_t alignment, bool zero, struct lucid
                : NULL;
 }
 
+// When the system took nothing back, or let there be no helper. 0: it never refused.
+static uint32_t last_refusal(void) {
+    return __atomic_load_n(&root.live.giving.refused, __ATOMIC_RELAXED);
+}
+
 // So much is free in the arena, and the system takes nothing of it back.
 COLD static bool stays_free_otherwise(size_t size) {
-    return __atomic_load_n(&root.live.giving.refused, __ATOMIC_RELAXED) != 0 &&
+    return last_refusal() != 0 &&
            __atomic_load_n(&root.live.pool.dirty_units, __ATOMIC_RELAXED) >= size >> UNIT_SHIFT &&
            recycle_is_locked();
 }
@@ -193,7 +198,9 @@ static bool moves_by_parts(const void *copy, const struct block *block, size_t s
 COLD static size_t move_parts(void *copy, void *pointer, const struct block *block, size_t size) {
     uintptr_t start = (uintptr_t)pointer;
     uintptr_t first = align_up(start, MOVED_PART); // whole huge pages
-    for (uintptr_t end = start + size; end > first; end = start + size) {
+    uint32_t refused = last_refusal();
+    for (uintptr_t end = start + size; end > first && last_refusal() == refused;
+         end = start + size) {
         size_t rest = align_down(end - 1, MOVED_PART) - start;
         memcpy((char *)copy + rest, (char *)pointer + rest, size - rest);
         size = rest;
