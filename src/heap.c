@@ -195,7 +195,7 @@ struct heap *heap_get(void) {
         return NULL;
     }
     uint32_t tid = os_single_threaded() ? 0 : os_thread_id_noted();
-    if (tid != 0 && !helper_is_restricted() && os_is_guest()) {
+    if (tid != 0 && helper_is_guest()) {
         return NULL; // the heap would be its parent's thread's, under a number that ends with it
     }
     heap = record_take(tid);

@@ -190,6 +190,14 @@ static bool start(void) {
     return true;
 }
 
+// One that works has a number. It was killed if it has none: a vfork's child that could not be told
+// for one had started it.
+static uint32_t phase_now(void) {
+    uint32_t phase = atomic_load(&giving()->phase);
+    bool works = phase == HELPER_WORKS || phase == HELPER_WANTED;
+    return works && atomic_load(&giving()->tid) == 0 ? HELPER_NONE : phase;
+}
+
 static void wait_until_gone(void) {
     struct giving *g = giving();
     for (uint32_t tid = atomic_load(&g->tid); tid != 0; tid = atomic_load(&g->tid)) {
@@ -197,15 +205,10 @@ static void wait_until_gone(void) {
     }
 }
 
-// One that works is there, unless a vfork's child that could not be told for one had started it.
-static bool was_killed(void) {
-    return atomic_load(&giving()->tid) == 0;
-}
-
 static bool start_locked(void) {
     struct giving *g = giving();
-    uint32_t phase = atomic_load(&g->phase);
-    if ((phase == HELPER_WORKS || phase == HELPER_WANTED) && !was_killed()) {
+    uint32_t phase = phase_now();
+    if (phase == HELPER_WORKS || phase == HELPER_WANTED) {
         return true;
     }
     // One that is leaving has a handful of instructions left.
@@ -224,12 +227,11 @@ static bool start_locked(void) {
 // `anyway`: also when there could be no helper a moment ago.
 static bool call(bool anyway) {
     struct giving *g = giving();
-    uint32_t phase = atomic_load_explicit(&g->phase, memory_order_acquire);
-    if (phase == HELPER_WANTED && !was_killed()) {
+    uint32_t phase = phase_now();
+    if (phase == HELPER_WANTED) {
         return true;
     }
-    if (phase == HELPER_WORKS && !was_killed() &&
-        atomic_compare_exchange_strong(&g->phase, &phase, HELPER_WANTED)) {
+    if (phase == HELPER_WORKS && atomic_compare_exchange_strong(&g->phase, &phase, HELPER_WANTED)) {
         return true;
     }
     if (atomic_load(&g->paused) != 0) {
@@ -238,7 +240,7 @@ static bool call(bool anyway) {
     if (!root.live.options.value[OPTION_HELPER] || (!anyway && was_refused_lately())) {
         return false;
     }
-    if (!helper_is_restricted() && os_is_guest()) {
+    if (helper_is_guest()) {
         return false; // it would end with the child of a vfork, wherever it is just then
     }
     if (!os_try_lock(&g->lock)) {

@@ -8,6 +8,7 @@
 #ifndef LUCID_HELPER_H
 #define LUCID_HELPER_H
 
+#include "os/os.h"
 #include "root.h"
 
 // Dirty units that may stay: a share of what is in use, so that a program that lives on finds a
@@ -26,6 +27,12 @@ static inline uint64_t helper_start_units(void) {
 // that it does not make itself.
 static inline bool helper_is_restricted(void) {
     return __atomic_load_n(&root.live.giving.restricted, __ATOMIC_RELAXED) != RESTRICTED_NOT;
+}
+
+// Does the process run in its parent's memory, as the child of vfork does? False also where asking
+// might end it.
+static inline bool helper_is_guest(void) {
+    return !helper_is_restricted() && os_is_guest();
 }
 
 // Makes sure that there is a helper. False: there cannot be one; the caller has to do without.

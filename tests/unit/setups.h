@@ -2,8 +2,11 @@
 #ifndef SETUPS_H
 #define SETUPS_H
 
+#include "arena.h"
 #include "helper.h"
 #include "init.h"
+#include "root.h"
+#include "unit.h"
 
 #include <lucid.h>
 
@@ -15,6 +18,15 @@ static inline int without_helper(void **state) {
     }
     helper_pause();
     return 0;
+}
+
+// What follows the block in the arena is in use from then on.
+static inline void fill_behind(const void *block) {
+    uint32_t head = unit_of((uintptr_t)block);
+    uint32_t next = head + run_length_of(run_load(head));
+    while (next == atomic_load(&root.live.top) || run_kind_of(run_load(next)) == RUN_FREE) {
+        assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
+    }
 }
 
 // Whatever was freed before: blocks above the threshold stay mappings where it has been set.
