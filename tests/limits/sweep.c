@@ -1,5 +1,7 @@
 // The fault sweep with the faults that are compiled in: each single call of each kind fails in
 // turn, and then each and all that follow it.
+//
+// usage: sweep [SITES]   so many of one kind; later ones come from the same places
 #include "invariants.h"
 #include "os/os.h"
 #include "testing.h"
@@ -8,7 +10,7 @@
 #include <lucid.h>
 #include <sys/wait.h>
 
-#define SITES_MAX 20u // of one kind; later ones come from the same places
+#define SITES_USUAL 20u
 
 static const char *const names[OS_CALL_COUNT] = {
     [OS_BREAK] = "move the break", [OS_RESERVE] = "reserve addresses",
@@ -51,15 +53,16 @@ static int run_one(enum os_call call, uint64_t nth, bool forever) {
     return WEXITSTATUS(status);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     if (!LUCID_CHECKED && !LUCID_STRESS) {
         printf("this build cannot make calls fail: it needs LUCID_CHECKED or LUCID_STRESS\n");
         return SKIPPED;
     }
+    uint64_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : SITES_USUAL;
     uint64_t sites = 0;
     for (int call = 0; call < OS_CALL_COUNT; call++) {
         uint64_t nth = 1;
-        for (; nth <= SITES_MAX && run_one((enum os_call)call, nth, false) == 0; nth++) {
+        for (; nth <= most && run_one((enum os_call)call, nth, false) == 0; nth++) {
         }
         // Beyond the first calls every few are enough: they come from the same places.
         for (uint64_t from = 1; from < nth; from = from * 3 / 2 + 1) {
