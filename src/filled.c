@@ -141,16 +141,22 @@ enum filled filled_lately(void) {
     return look.count < KNOWN_MIN || are_filled(&look) ? FILLED_SO_FAR : FILLED_NOT;
 }
 
-static bool is_filled(uintptr_t start, size_t size) {
+// Of some places in a block, how many are there; all of them if nobody tells.
+static unsigned places_touched(uintptr_t start, size_t size) {
     int pagemap = open_pagemap();
     if (pagemap < 0) {
-        return true;
+        return BLOCK_PAGES + 1;
     }
     unsigned touched = os_pagemap_has(pagemap, start + size - 1);
     for (unsigned i = 0; i < BLOCK_PAGES; i++) {
         touched += os_pagemap_has(pagemap, start + size / BLOCK_PAGES * i);
     }
     os_pagemap_close(pagemap);
+    return touched;
+}
+
+// A block of which nothing was touched may be filled later.
+static bool is_filled(unsigned touched) {
     return touched == 0 || touched > BLOCK_PAGES / 2;
 }
 
@@ -164,19 +170,26 @@ READS_RACILY void filled_judge(struct heap *heap) {
     heap->fresh_block = 0;
     if (head != 0 && run_kind_of(run_load(head)) == RUN_LARGE &&
         run_at(head)->size >= HUGE_BLOCK_MIN) {
-        bool filled = is_filled(unit_address(head), run_at(head)->size);
-        heap->unfilled = counted(heap->unfilled, filled);
+        unsigned touched = places_touched(unit_address(head), run_at(head)->size);
+        heap->unfilled = counted(heap->unfilled, is_filled(touched));
+        if (heap->fresh_is_zeroed && touched != 0) {
+            heap->zeroed_filled = is_filled(touched);
+        }
     }
 }
 
-bool filled_blocks(uint32_t head) {
+enum filled filled_blocks(uint32_t head, bool zeroed) {
     struct heap *heap = heap_mine();
     if (heap == heap_of_nobody()) {
-        return true;
+        return FILLED_SO_FAR;
     }
     filled_judge(heap);
     heap->fresh_block = head;
-    return heap->unfilled < UNFILLED_MAX;
+    heap->fresh_is_zeroed = zeroed;
+    if (heap->unfilled >= UNFILLED_MAX) {
+        return FILLED_NOT;
+    }
+    return zeroed && !heap->zeroed_filled ? FILLED_MAYBE : FILLED_SO_FAR;
 }
 
 // ---- mappings -----------------------------------------------------------------------------------
@@ -187,7 +200,8 @@ static uint32_t unfilled_mappings(void) {
 
 // Where two threads do so at once, one of the two may not count.
 static void judge_mapping(uintptr_t start) {
-    uint32_t unfilled = counted(unfilled_mappings(), is_filled(start, HUGE_BLOCK_MIN));
+    uint32_t unfilled =
+        counted(unfilled_mappings(), is_filled(places_touched(start, HUGE_BLOCK_MIN)));
     __atomic_store_n(&root.live.mappings.unfilled, unfilled, __ATOMIC_RELAXED);
 }
 

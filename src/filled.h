@@ -35,6 +35,7 @@ static inline bool filled_is_witness(uintptr_t huge_page) {
 enum filled {
     FILLED_SURELY, // witnesses would not say more
     FILLED_SO_FAR, // by half at least, or nobody knows
+    FILLED_MAYBE,  // nobody knows, and it may well stay empty
     FILLED_NOT,
 };
 
@@ -43,9 +44,10 @@ enum filled {
 enum filled filled_lately(void);
 
 // The calling thread makes a block of at least HUGE_BLOCK_MIN at `head`, in clean memory. Are such
-// blocks of it filled? One is looked at when the next one comes, or when it is freed; false once
-// several in a row were not. Reads a file, too.
-bool filled_blocks(uint32_t head);
+// blocks of it filled? One is looked at when the next one comes, or when it is freed; FILLED_NOT
+// once several in a row were not. Of `zeroed` ones, which tables are that may stay mostly empty,
+// FILLED_MAYBE until one was filled. Reads a file, too.
+enum filled filled_blocks(uint32_t head, bool zeroed);
 
 // Looks at the last of them. pre: the heap is the calling thread's.
 void filled_judge(struct heap *heap);

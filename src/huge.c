@@ -111,15 +111,18 @@ bool huge_covers_part(uintptr_t start, uintptr_t end) {
 }
 
 // A block that is filled front to back touches all of its huge pages but the last part of one.
-void huge_block(uintptr_t start, size_t size) {
+void huge_block(uintptr_t start, size_t size, bool zeroed) {
     size_t least = wish() == THP_ALWAYS ? HUGE_PAGE_SIZE : HUGE_BLOCK_MIN;
     uintptr_t end = align_down(start + size, HUGE_PAGE_SIZE);
     if (size < least || allowance_is_limited() || wish() == THP_NEVER) {
         return;
     }
-    if (wish() == THP_AUTO && !filled_blocks(unit_of(start))) {
+    enum filled filled = wish() == THP_AUTO ? filled_blocks(unit_of(start), zeroed) : FILLED_SURELY;
+    if (filled == FILLED_NOT || (filled == FILLED_MAYBE && huge_covers_part(start, end))) {
         os_advise_small((void *)start, align_down(size, UNIT_SIZE));
-        return;
+    }
+    if (filled == FILLED_NOT || filled == FILLED_MAYBE) {
+        return; // without a word, where the arena did not ask: the system's setting holds
     }
     if (start < huge_start()) {
         __atomic_store_n(&giving()->small_front, 0, __ATOMIC_RELAXED);

@@ -22,8 +22,8 @@ void huge_begin(void);
 // arena ended. pre: the pool's lock is held.
 void huge_arena(uintptr_t start, bool apart);
 
-// A fresh run of clean units is to be one block.
-void huge_block(uintptr_t start, size_t size);
+// A fresh run of clean units is to be one block, `zeroed` as calloc's.
+void huge_block(uintptr_t start, size_t size, bool zeroed);
 
 // A fresh mapping is to be one block.
 void huge_mapping(uintptr_t start, size_t length);

@@ -91,7 +91,7 @@ static void *run_new(size_t size, size_t room, size_t alignment, bool zero,
         return NULL;
     }
     if (run_at(head)->dirty < units_for(size)) {
-        huge_block(unit_address(head), size);
+        huge_block(unit_address(head), size, zero);
     }
     if (zero && size <= populate_most() && run_at(head)->dirty == 0) {
         arena_populate(head, size);

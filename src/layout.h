@@ -181,6 +181,8 @@ struct heap {
     uint32_t searched;    // value of `events` when a bin was last looked for to become small
     uint32_t fresh_block; // head of the thread's last block of HUGE_BLOCK_MIN, 0: it was looked at
     uint32_t unfilled;    // so many of these in a row were not filled (filled.h)
+    bool fresh_is_zeroed; // the last of these was made by calloc
+    bool zeroed_filled;   // the last that was, and was looked at, was filled
     uint8_t streak[CLASS_COUNT]; // times the bin was too small, a moment ago too, since it grew
 };
 

@@ -181,6 +181,13 @@ class Huge(Case):
         for step in ("200x1000000", "2000x100000", "200x1000000/", "30x6000000/", "5x12000000&"):
             self.assert_mostly_huge(130, step)
 
+    def test_zeroed_blocks_have_none_until_one_was_filled(self):
+        hugepages.set_system(self, "madvise")
+        sparse = "1x12000000:409600t"
+        self.assertLess(self.take(sparse)[0], 0.2 + 8)
+        self.assertLess(self.take("50x1000001", sparse)[0], 48 + 0.2 + 8)
+        self.assert_mostly_huge(80, "10x12000000z")
+
     def test_what_was_untouched_once_is_no_reason_for_ever(self):
         hugepages.set_system(self, "madvise")
         self.assert_mostly_huge(12, "6x8000000:4096-", "1x20000000-", "1x20000000")
