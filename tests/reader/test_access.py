@@ -7,10 +7,11 @@ import shutil
 import signal
 import subprocess
 
-from onetest import BUILD, LUCID, SOURCE, build_option, main
+from onetest import BUILD, LIBRARY, LUCID, SOURCE, build_option, main
 from target import NOBODY, SUBJECT, ReaderCase
 
 OBSTACLE = BUILD / "tests" / "reader" / "libreader_obstacle.so"
+FLOODED = BUILD / "tests" / "reader" / "reader_flooded"
 
 
 class Access(ReaderCase):
@@ -132,6 +133,37 @@ class Access(ReaderCase):
         self.refuse("heap", "--freeze", subject.pid, says=[f"process {tracer.pid} traces it",
                                                             "leave out --freeze"])
         self.lucid("heap", subject.pid)
+
+    def flooded(self, word):
+        process = subprocess.Popen([FLOODED, word], env={"LD_PRELOAD": LIBRARY}, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        return process
+
+    def test_a_frozen_process_loses_no_signal(self):
+        for sent in (20_000, 100_000, 500_000):
+            process = self.flooded(str(sent))
+            process.stdin.write("\n")
+            process.stdin.flush()
+            frozen = 0
+            while process.poll() is None:
+                frozen += self.run_command(LUCID, "arena", "--freeze", process.pid).returncode == 0
+            self.assertEqual(int(process.stdout.readline()), sent, f"frozen {frozen} times")
+            if frozen >= 100:
+                break
+
+    def test_what_does_not_stop_is_named(self):
+        process = self.flooded("vfork")
+        self.refuse("arena", "--freeze", process.pid,
+                    says=["does not stop", "leave out --freeze"])
+        self.lucid("arena", process.pid)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        self.assertEqual(process.wait(timeout=60), 0)
 
     def fixed_field(self, subject, name, size):
         """A field of the part of the root that is fixed, out of the process."""

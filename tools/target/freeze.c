@@ -13,16 +13,28 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
+
+// A thread that waits in the kernel for what no signal ends (a disk, the exec of its vfork child)
+// stops when that is over; the others stand still meanwhile.
+#define STOP_NS UINT64_C(1000000000)
+#define LOOK_AGAIN_NS 50000
+
+struct frozen {
+    pid_t tid;
+    int signal; // that it was about to take when it stopped, 0: none
+};
 
 struct freezer {
-    pid_t *threads;
+    struct frozen *threads;
     size_t count;
     size_t capacity;
+    pid_t stuck; // a thread that did not stop, 0: none
 };
 
 static bool is_frozen(const struct freezer *freezer, pid_t tid) {
     for (size_t i = 0; i < freezer->count; i++) {
-        if (freezer->threads[i] == tid) {
+        if (freezer->threads[i].tid == tid) {
             return true;
         }
     }
@@ -39,19 +51,37 @@ static int interrupt_thread(struct freezer *freezer, pid_t pid, pid_t tid) {
         return ended ? 0 : -1;
     }
     freezer->threads =
-        memory_grow(freezer->threads, freezer->count, &freezer->capacity, sizeof(pid_t));
-    freezer->threads[freezer->count++] = tid;
+        memory_grow(freezer->threads, freezer->count, &freezer->capacity, sizeof(struct frozen));
+    freezer->threads[freezer->count++] = (struct frozen){.tid = tid};
     ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
     return 1;
 }
 
+// Has it stopped, or ended? A signal may have come first: the thread has stopped to be given it,
+// and gets it when it is let go.
+static bool has_stopped(struct frozen *thread) {
+    int status;
+    pid_t changed = waitpid(thread->tid, &status, __WALL | WNOHANG);
+    if (changed > 0 && WIFSTOPPED(status) && status >> 16 == 0) {
+        thread->signal = WSTOPSIG(status);
+    }
+    return changed != 0;
+}
+
 // All are asked before the first is waited for: a busy thread stops when it gets a processor.
-static void wait_for_stops(const struct freezer *freezer, size_t first) {
+static bool wait_for_stops(struct freezer *freezer, size_t first) {
+    const struct timespec pause = {.tv_nsec = LOOK_AGAIN_NS};
+    uint64_t start = target_clock();
     for (size_t i = first; i < freezer->count; i++) {
-        int status;
-        while (waitpid(freezer->threads[i], &status, __WALL) < 0 && errno == EINTR) {
+        while (!has_stopped(&freezer->threads[i])) {
+            if (target_clock() - start > STOP_NS) {
+                freezer->stuck = freezer->threads[i].tid;
+                return false;
+            }
+            (void)nanosleep(&pause, NULL);
         }
     }
+    return true;
 }
 
 // Freezes what is not frozen yet. Returns how many that were, -1 when refused.
@@ -74,9 +104,9 @@ static int freeze_round(struct target *target) {
     }
     int error = errno;
     closedir(folder);
-    wait_for_stops(target->freezer, before);
+    bool stopped = wait_for_stops(target->freezer, before);
     errno = error;
-    return fresh;
+    return stopped ? fresh : -1;
 }
 
 static void read_registers(struct target *target) {
@@ -89,6 +119,22 @@ static void read_registers(struct target *target) {
             thread->pc = state.pc;
             thread->sp = state.sp;
         }
+    }
+}
+
+static void say_not_frozen(struct target *target, pid_t stuck, int error) {
+    pid_t tracer = target_tracer(target->pid);
+    if (stuck != 0) {
+        say("%s cannot be frozen: its thread %d does not stop (it waits for a device, or for a "
+            "vfork child to exec); leave out --freeze, or try again",
+            target->label, (int)stuck);
+    } else if (tracer != 0) {
+        say("%s cannot be frozen: process %d traces it (gdb, strace); leave out --freeze, or "
+            "end that one",
+            target->label, (int)tracer);
+    } else {
+        target_refused(target, "the threads", error);
+        say("%s; or leave out --freeze", target->obstacle);
     }
 }
 
@@ -106,16 +152,9 @@ bool target_freeze(struct target *target) {
     } while (fresh > 0);
     if (fresh < 0) {
         int error = errno;
+        pid_t stuck = target->freezer->stuck;
         target_thaw(target);
-        pid_t tracer = target_tracer(target->pid);
-        if (tracer != 0) {
-            say("%s cannot be frozen: process %d traces it (gdb, strace); leave out --freeze, or "
-                "end that one",
-                target->label, (int)tracer);
-        } else {
-            target_refused(target, "the threads", error);
-            say("%s; or leave out --freeze", target->obstacle);
-        }
+        say_not_frozen(target, stuck, error);
         return false;
     }
     read_registers(target);
@@ -128,7 +167,8 @@ void target_thaw(struct target *target) {
         return;
     }
     for (size_t i = 0; i < freezer->count; i++) {
-        ptrace(PTRACE_DETACH, freezer->threads[i], NULL, NULL);
+        const struct frozen *thread = &freezer->threads[i];
+        ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(intptr_t)thread->signal);
     }
     target->pause_length = target_clock() - target->pause_start;
     free(freezer->threads);
