@@ -427,6 +427,19 @@ class Reader(ReaderCase):
                 if done.returncode == 2:
                     self.assertIn(str(cut), done.stderr)
 
+    def test_core_that_shrinks_while_it_is_read(self):
+        """What was found by then may be printed; then comes one sentence, and no signal."""
+        core = self.gcore(self.start("many", 200000, 64))
+        search = subprocess.Popen([LUCID, "find", core, "0", "--width", "1", "--limit", "0"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # It waits until its places are read out of the pipe, which has room for few of them.
+        search.stdout.read(1)
+        os.truncate(core, 0)
+        _, said = search.communicate(timeout=60)
+        self.assertEqual(search.returncode, 2, said)
+        self.assertRegex(said, rf"\Alucid find: core file {core} .*became shorter while it was "
+                               r"read; .*\n\Z")
+
     def test_damaged_cores(self):
         seeds = []
         for words, library in ((("demo",), LIBRARY), (("many", 3000, 70), LIBRARY),
