@@ -1,6 +1,7 @@
 // lucid: finds the command, and helps when there is none of that name.
 #include "commands.h"
 #include "config.h"
+#include "util/typed.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -92,6 +93,7 @@ static int refuse_command(const char *name) {
 static int run_command(const struct command *command, int argc, char **argv) {
     char name[sizeof("lucid ") + NAME_MAX_LENGTH];
     snprintf(name, sizeof(name), "lucid %s", command->name);
+    typed_keep(argc, argv);
     argv[0] = name;
     optind = 0; // getopt_long begins anew with the command's own options
     return command->run(argc, argv);
@@ -107,7 +109,7 @@ static int help_on(int argc, char **argv) {
         return refuse_command(argv[1]);
     }
     char help[] = "--help";
-    char *arguments[] = {NULL, help, NULL};
+    char *arguments[] = {argv[1], help, NULL};
     return run_command(command, 2, arguments);
 }
 

@@ -3,6 +3,7 @@
 #include "silence.h"
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/typed.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -186,8 +187,8 @@ static bool lost(const struct asker *asker) {
     if (error == ESRCH || !send_signal(asker, 0)) {
         say_ended(asker->target);
     } else {
-        say("the memory of %s cannot be written (%s); run the same command with sudo",
-            asker->target->label, strerror(error));
+        say("the memory of %s cannot be written (%s); %s", asker->target->label, strerror(error),
+            typed_with_sudo());
     }
     return false;
 }
