@@ -85,6 +85,21 @@ class Reader(ReaderCase):
         top = self.ask("heap", subject.pid)["top"]["address"]
         self.assertEqual(self.ask("block", subject.pid, top)["block"]["kind"], "top")
 
+    def test_block_that_is_none_as_json(self):
+        """The answer is an object here, too, and nothing else."""
+        for library, allocator in ((LIBRARY, "lucid"), (None, "glibc")):
+            subject = self.start("demo", library=library)
+            with open(f"/proc/{subject.pid}/maps", encoding="ascii") as maps:
+                stack = next(line.split("-")[0] for line in maps if "[stack]" in line)
+            for target in (subject.pid, self.gcore(subject)):
+                answer = self.ask("block", target, "0x10", code=1)
+                self.assertEqual(answer["heap"]["allocator"], allocator)
+                self.assertEqual((answer["asked_about"], answer["block"], answer["region"]),
+                                 ("0x10", None, None))
+            done = self.lucid("block", "--json", subject.pid, f"0x{stack}", code=1)
+            self.assertEqual(json.loads(done.stdout)["region"], "[stack]")
+            self.assertEqual(done.stderr, "")
+
     def test_find_value_and_string(self):
         subject = self.start("demo")
         found = self.ask("find", subject.pid, subject.facts["b"])["found"]
