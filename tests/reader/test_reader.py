@@ -485,6 +485,22 @@ class Reader(ReaderCase):
         self.refuse("heap", self.folder, says="not a file")
         self.refuse("heap", "/nonexistent", says="/nonexistent cannot be opened")
 
+    def test_compressed_core(self):
+        """Whoever has the command that is advised gets a core with it that can be read."""
+        core = self.gcore(self.start("demo"))
+        begins = {"gzip": "1f8b0800", "xz": "fd377a585a00", "zstd": "28b52ffd24", "lz4":
+                  "04224d1864", "bzip2": "425a6839"}
+        for way, begin in begins.items():
+            packed = self.folder / f"core.{way}"
+            packed.write_bytes(bytes.fromhex(begin) + bytes(1000))
+            if shutil.which(way) is not None:
+                self.succeed("sh", "-c", f"{way} -1c {core} > {packed}")
+            done = self.refuse("heap", packed, says=f"{packed} is compressed with {way}; ")
+            if shutil.which(way) is not None:
+                advised = re.search(r"`(.*) FILE > core`", done.stderr)[1]
+                self.succeed("sh", "-c", f"{advised} {packed} > {self.folder}/unpacked")
+                self.lucid("check", self.folder / "unpacked")
+
     # ---- bad input ---------------------------------------------------------------------------
 
     def test_process_that_is_not_there(self):

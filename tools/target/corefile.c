@@ -182,10 +182,40 @@ static bool read_segments(struct target *target, struct core *core, Elf *elf) {
     return core->segment_count > 0;
 }
 
-static bool is_our_kind(const char *path, Elf *elf) {
+// systemd-coredump and others keep cores compressed. NULL: it is not, or in no way known here. The
+// name of the way is that of the command, too.
+static const char *compression_of(const struct core *core) {
+    static const struct {
+        const char *name;
+        const char *begin;
+    } ways[] = {
+        {"gzip", "\x1f\x8b"},   {"xz", "\xfd\x37zXZ"}, {"zstd", "\x28\xb5\x2f\xfd"},
+        {"lz4", "\x04\"M\x18"}, {"bzip2", "BZh"},
+    };
+    char begin[8] = {0};
+    ssize_t got = pread(core->fd, begin, sizeof(begin) - 1, 0);
+    for (size_t i = 0; got > 0 && i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strncmp(begin, ways[i].begin, strlen(ways[i].begin)) == 0) {
+            return ways[i].name;
+        }
+    }
+    return NULL;
+}
+
+static void say_no_core(const struct core *core, const char *path) {
+    const char *way = compression_of(core);
+    if (way != NULL) {
+        say("%s is compressed with %s; unpack it with `%s -dc FILE > core`, and give that core",
+            path, way, way);
+    } else {
+        say("%s is not a core file; give a process number, a core file, or -- and a program", path);
+    }
+}
+
+static bool is_our_kind(const struct core *core, const char *path, Elf *elf) {
     GElf_Ehdr header;
     if (elf_kind(elf) != ELF_K_ELF || gelf_getehdr(elf, &header) == NULL) {
-        say("%s is not a core file; give a process number, a core file, or -- and a program", path);
+        say_no_core(core, path);
         return false;
     }
     if (header.e_ident[EI_CLASS] == ELFCLASS32) {
@@ -252,7 +282,7 @@ bool target_open_core(struct target *target, const char *path) {
     }
     elf_version(EV_CURRENT);
     Elf *elf = elf_begin(core->fd, ELF_C_READ, NULL);
-    bool fine = elf != NULL && is_our_kind(path, elf);
+    bool fine = elf != NULL && is_our_kind(core, path, elf);
     if (elf == NULL) {
         say("%s is not a core file (%s)", path, elf_errmsg(-1));
     } else if (fine && !read_segments(target, core, elf)) {
