@@ -372,6 +372,21 @@ class Ctl(ReaderCase):
         copy.chmod(0o755)
         return copy
 
+    def test_nothing_else_becomes_a_standard_file_that_was_closed(self):
+        subject = self.begin("idle")
+        os.kill(subject.pid, signal.SIGSTOP)
+        self.until(lambda: self.status(subject.pid, "State") == "T")
+        asker = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", LUCID, "ctl",
+                                  str(subject.pid), "purge", "--timeout", "60"])
+        self.addCleanup(asker.wait)
+        self.addCleanup(asker.kill)
+        self.until(lambda: self.is_locked(subject.pid))
+        for number in range(3):
+            self.assertEqual(os.readlink(f"/proc/{asker.pid}/fd/{number}"), "/dev/null")
+        os.kill(subject.pid, signal.SIGCONT)
+        self.assertEqual(asker.wait(60), 2, "the answer could not be written")
+        self.finish(subject)
+
     def test_wrong_words(self):
         subject = self.begin("idle")
         for words, says in (
