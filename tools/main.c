@@ -1,12 +1,15 @@
 // lucid: finds the command, and helps when there is none of that name.
 #include "commands.h"
 #include "config.h"
+#include "util/typed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_MAX_LENGTH = 31 };
 
@@ -92,6 +95,7 @@ static int refuse_command(const char *name) {
 static int run_command(const struct command *command, int argc, char **argv) {
     char name[sizeof("lucid ") + NAME_MAX_LENGTH];
     snprintf(name, sizeof(name), "lucid %s", command->name);
+    typed_keep(argc, argv);
     argv[0] = name;
     optind = 0; // getopt_long begins anew with the command's own options
     return command->run(argc, argv);
@@ -107,7 +111,7 @@ static int help_on(int argc, char **argv) {
         return refuse_command(argv[1]);
     }
     char help[] = "--help";
-    char *arguments[] = {NULL, help, NULL};
+    char *arguments[] = {argv[1], help, NULL};
     return run_command(command, 2, arguments);
 }
 
@@ -144,9 +148,21 @@ static int choose(int argc, char **argv) {
     return command == NULL ? refuse_command(argv[0]) : run_command(command, argc, argv);
 }
 
+// No file may take the number of a standard one that the caller has closed: what is printed would
+// go into it. Each is opened the wrong way round, so that to use it fails as it did before, and a
+// program that is run finds it closed.
+static void fill_standard_files(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+        }
+    }
+}
+
 // Commands with much to say end their output themselves; help, the version and short answers go
 // through stdio, and whether they have arrived is known when nothing is left in its buffer.
 int main(int argc, char **argv) {
+    fill_standard_files();
     int code = choose(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout) != 0) {
         fprintf(stderr, "lucid: the output could not be written (%s)\n", strerror(errno));

@@ -5,21 +5,35 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 
-from onetest import BUILD, LUCID, SOURCE, main
+from onetest import BUILD, LIBRARY, LUCID, SOURCE, main
 
 sys.path.insert(0, str(SOURCE / "tests" / "reader"))
-from target import ReaderCase  # noqa: E402: its folder is not on the path by itself
+from target import NOBODY, ReaderCase  # noqa: E402: its folder is not on the path by itself
 
 SUBJECT = BUILD / "tests" / "ctl" / "ctl_subject"
 
 
+def lock_all(folder):
+    """Locks a folder and what it may open of the files there. Returns how many."""
+    locked = 0
+    for name in (".", *os.listdir(folder)):
+        try:
+            file = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked += 1
+        except OSError:
+            pass
+    return locked
+
+
 class Ctl(ReaderCase):
-    def begin(self, case, options="ctl=1,purge_age=1000s", **more):
-        return self.start(case, program=SUBJECT, env={"LUCID_OPTIONS": options}, **more)
+    def begin(self, case, options="ctl=1,purge_age=1000s", program=SUBJECT, **more):
+        return self.start(case, program=program, env={"LUCID_OPTIONS": options}, **more)
 
     def status(self, pid, field):
         with open(f"/proc/{pid}/status", encoding="ascii") as status:
@@ -286,22 +300,91 @@ class Ctl(ReaderCase):
                                r"could answer\n\Z")
 
     def is_locked(self, pid):
-        folder = os.open(f"/proc/{pid}", os.O_RDONLY)
+        maps = os.open(f"/proc/{pid}/maps", os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(maps, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False
         except BlockingIOError:
             return True
         finally:
-            os.close(folder)
+            os.close(maps)
 
     def test_an_asker_that_never_ends_is_not_waited_for(self):
         subject = self.begin("idle")
-        folder = os.open(f"/proc/{subject.pid}", os.O_RDONLY)
-        self.addCleanup(os.close, folder)
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        maps = os.open(f"/proc/{subject.pid}/maps", os.O_RDONLY)
+        self.addCleanup(os.close, maps)
+        fcntl.flock(maps, fcntl.LOCK_EX)
         self.refuse("ctl", subject.pid, "purge", "--timeout", 1,
                     says="another lucid ctl has been at work")
+        self.finish(subject)
+
+    def test_who_may_not_ask_keeps_nobody_from_asking(self):
+        """Another user locks all of the process's files in /proc that let him."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another user")
+        subject = self.begin("idle")
+        ours, theirs = socket.socketpair()
+        locker = os.fork()
+        if locker == 0:
+            subject.process.stdin.close()
+            ours.close()
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            theirs.send(bytes([lock_all(f"/proc/{subject.pid}")]))
+            theirs.recv(1)
+            os._exit(0)
+        self.addCleanup(os.waitpid, locker, 0)
+        self.addCleanup(ours.close)
+        theirs.close()
+        self.assertGreater(ours.recv(1)[0], 1, "nothing could be locked")
+        self.act(subject.pid, "purge", "--timeout", 1)
+        self.finish(subject)
+
+    def test_users_who_may_ask_wait_for_each_other(self):
+        """The owner and root: what the one locks, the other finds locked."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another user")
+        subject = self.begin("idle", user=NOBODY, group=NOBODY, extra_groups=[],
+                             program=self.visible(SUBJECT), library=self.visible(LIBRARY))
+        command = self.visible(LUCID)
+        os.kill(subject.pid, signal.SIGSTOP)
+        self.until(lambda: self.status(subject.pid, "State") == "T")
+        for first, second in (({"user": NOBODY, "group": NOBODY}, {}),
+                              ({}, {"user": NOBODY, "group": NOBODY})):
+            asker = subprocess.Popen([command, "ctl", str(subject.pid), "purge", "--timeout",
+                                      "60"], stderr=subprocess.DEVNULL, **first)
+            self.addCleanup(asker.wait)
+            self.addCleanup(asker.kill)
+            self.until(lambda: self.is_locked(subject.pid))
+            done = self.run_command(command, "ctl", subject.pid, "purge", "--timeout", 1, **second)
+            self.assertIn("another lucid ctl has been at work", done.stderr)
+            asker.kill()
+            asker.wait()
+        os.kill(subject.pid, signal.SIGCONT)
+        self.act(subject.pid, "purge")
+        self.finish(subject)
+
+    def visible(self, file):
+        """A copy that other users can see wherever the build is."""
+        copy = self.folder / os.path.basename(file)
+        shutil.copy(file, copy)
+        copy.chmod(0o755)
+        return copy
+
+    def test_nothing_else_becomes_a_standard_file_that_was_closed(self):
+        subject = self.begin("idle")
+        os.kill(subject.pid, signal.SIGSTOP)
+        self.until(lambda: self.status(subject.pid, "State") == "T")
+        asker = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", LUCID, "ctl",
+                                  str(subject.pid), "purge", "--timeout", "60"])
+        self.addCleanup(asker.wait)
+        self.addCleanup(asker.kill)
+        self.until(lambda: self.is_locked(subject.pid))
+        for number in range(3):
+            self.assertEqual(os.readlink(f"/proc/{asker.pid}/fd/{number}"), "/dev/null")
+        os.kill(subject.pid, signal.SIGCONT)
+        self.assertEqual(asker.wait(60), 2, "the answer could not be written")
         self.finish(subject)
 
     def test_wrong_words(self):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -86,6 +87,22 @@ class Access(ReaderCase):
             self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
             self.assertIn(says, done.stderr)
             self.assertIn(f"sudo lucid heap {pid}" if value < 3 else "core file", done.stderr)
+
+    def test_advice_is_the_command_as_it_was_typed(self):
+        """All of it, so that a shell takes it for the same words."""
+        self.need_root()
+        pid = str(self.start("demo").pid)
+        for words in (("ctl", pid, "set", "purge_age=2s"), ("block", pid, "0x10", "-C", "3"),
+                      ("find", "--string", "it's so", pid), ("find", pid, "--string", "$HOME;`ls`"),
+                      ("layout", pid), ("heap", "--json", pid)):
+            done = self.as_nobody(*words)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            advice = re.search("run `sudo lucid (.*)`", done.stderr)
+            self.assertIsNotNone(advice, done.stderr)
+            self.assertEqual(shlex.split(advice[1]), list(words))
+        for text in ("x" * 600, "two\nlines", "\x1b[31m"):
+            done = self.as_nobody("find", pid, "--string", text)
+            self.assertIn("run the same command with sudo", done.stderr)
 
     def test_undumpable_process_is_named(self):
         self.need_root()

@@ -85,6 +85,21 @@ class Reader(ReaderCase):
         top = self.ask("heap", subject.pid)["top"]["address"]
         self.assertEqual(self.ask("block", subject.pid, top)["block"]["kind"], "top")
 
+    def test_block_that_is_none_as_json(self):
+        """The answer is an object here, too, and nothing else."""
+        for library, allocator in ((LIBRARY, "lucid"), (None, "glibc")):
+            subject = self.start("demo", library=library)
+            with open(f"/proc/{subject.pid}/maps", encoding="ascii") as maps:
+                stack = next(line.split("-")[0] for line in maps if "[stack]" in line)
+            for target in (subject.pid, self.gcore(subject)):
+                answer = self.ask("block", target, "0x10", code=1)
+                self.assertEqual(answer["heap"]["allocator"], allocator)
+                self.assertEqual((answer["asked_about"], answer["block"], answer["region"]),
+                                 ("0x10", None, None))
+            done = self.lucid("block", "--json", subject.pid, f"0x{stack}", code=1)
+            self.assertEqual(json.loads(done.stdout)["region"], "[stack]")
+            self.assertEqual(done.stderr, "")
+
     def test_find_value_and_string(self):
         subject = self.start("demo")
         found = self.ask("find", subject.pid, subject.facts["b"])["found"]
@@ -427,6 +442,19 @@ class Reader(ReaderCase):
                 if done.returncode == 2:
                     self.assertIn(str(cut), done.stderr)
 
+    def test_core_that_shrinks_while_it_is_read(self):
+        """What was found by then may be printed; then comes one sentence, and no signal."""
+        core = self.gcore(self.start("many", 200000, 64))
+        search = subprocess.Popen([LUCID, "find", core, "0", "--width", "1", "--limit", "0"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # It waits until its places are read out of the pipe, which has room for few of them.
+        search.stdout.read(1)
+        os.truncate(core, 0)
+        _, said = search.communicate(timeout=60)
+        self.assertEqual(search.returncode, 2, said)
+        self.assertRegex(said, rf"\Alucid find: core file {core} .*became shorter while it was "
+                               r"read; .*\n\Z")
+
     def test_damaged_cores(self):
         seeds = []
         for words, library in ((("demo",), LIBRARY), (("many", 3000, 70), LIBRARY),
@@ -456,6 +484,22 @@ class Reader(ReaderCase):
         self.refuse("heap", SUBJECT, says=[SUBJECT, "put -- before it"])
         self.refuse("heap", self.folder, says="not a file")
         self.refuse("heap", "/nonexistent", says="/nonexistent cannot be opened")
+
+    def test_compressed_core(self):
+        """Whoever has the command that is advised gets a core with it that can be read."""
+        core = self.gcore(self.start("demo"))
+        begins = {"gzip": "1f8b0800", "xz": "fd377a585a00", "zstd": "28b52ffd24", "lz4":
+                  "04224d1864", "bzip2": "425a6839"}
+        for way, begin in begins.items():
+            packed = self.folder / f"core.{way}"
+            packed.write_bytes(bytes.fromhex(begin) + bytes(1000))
+            if shutil.which(way) is not None:
+                self.succeed("sh", "-c", f"{way} -1c {core} > {packed}")
+            done = self.refuse("heap", packed, says=f"{packed} is compressed with {way}; ")
+            if shutil.which(way) is not None:
+                advised = re.search(r"`(.*) FILE > core`", done.stderr)[1]
+                self.succeed("sh", "-c", f"{advised} {packed} > {self.folder}/unpacked")
+                self.lucid("check", self.folder / "unpacked")
 
     # ---- bad input ---------------------------------------------------------------------------
 

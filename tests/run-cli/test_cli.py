@@ -94,6 +94,17 @@ class Cli(Case):
                 self.assertIn("the output could not be written", done.stderr)
                 self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
+    def test_each_command_speaks_for_itself(self):
+        """Also where the sentence is about a program, or the library it should get."""
+        library = {"LUCID_LIBRARY": "/nonexistent"}
+        for command in ("run", "bench", "heap"):
+            for words, env in ((("--", "no-such-program"), None), (("--", "/etc"), None),
+                               (("--", "true"), library)):
+                done = self.run_command(LUCID, command, *words, env=env)
+                self.assertNotEqual(done.returncode, 0, (command, words))
+                first = done.stderr.splitlines()[0]
+                self.assertTrue(first.startswith(f"lucid {command}: "), done.stderr)
+
     def test_no_command(self):
         done = self.run_command(LUCID)
         self.assertEqual(done.returncode, 64)

@@ -40,6 +40,15 @@ class Run(Case):
         self.assertIn(reason, strict.stderr)
         return loose
 
+    def test_closed_files_stay_closed(self):
+        """The program finds no /dev/null where it would have found nothing without lucid."""
+        for option in ((), ("--summary",)):
+            for number in range(3):
+                done = self.run_command("sh", "-c", f'exec "$@" {number}>&-', "sh", LUCID, "run",
+                                        *option, "--", "sh", "-c",
+                                        f"test ! -e /proc/$$/fd/{number}")
+                self.assertEqual(done.returncode, 0, (option, number, done.stderr))
+
     def test_program_has_the_library(self):
         self.assertNotEqual(self.run_command(*HAS_LUCID).returncode, 0)
         self.assertEqual(self.lucid_run(*HAS_LUCID).returncode, 0)

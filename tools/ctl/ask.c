@@ -3,6 +3,7 @@
 #include "silence.h"
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/typed.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -78,13 +79,15 @@ static bool is_allowed(const struct target *target, const struct reader *reader)
     return false;
 }
 
-// The folder in /proc is something that all who ask can lock, and that ends with the process.
-static int lock_process(const struct target *target, unsigned patience) {
+// The list of mappings ends with the process, and only those can open it who may look into the
+// process: anyone could lock its folder in /proc, and so keep all others from asking.
+static int lock_process(struct target *target, unsigned patience) {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d", (int)target->pid);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)target->alive);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        say_ended(target);
+        target_refused(target, "the list of mappings", errno);
+        say("%s", target->obstacle);
         return -1;
     }
     uint64_t until = target_clock() + (uint64_t)patience * SECOND;
@@ -184,8 +187,8 @@ static bool lost(const struct asker *asker) {
     if (error == ESRCH || !send_signal(asker, 0)) {
         say_ended(asker->target);
     } else {
-        say("the memory of %s cannot be written (%s); run the same command with sudo",
-            asker->target->label, strerror(error));
+        say("the memory of %s cannot be written (%s); %s", asker->target->label, strerror(error),
+            typed_with_sudo());
     }
     return false;
 }

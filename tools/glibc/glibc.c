@@ -221,6 +221,21 @@ int glibc_arena(struct session *session) {
     return EXIT_FINE;
 }
 
+static void tell_none(const struct session *session, uint64_t address,
+                      const struct glibc_walk *walk) {
+    if (session->cli.json) {
+        struct json json;
+        json_start(&json, &out_standard);
+        json_head(session, &json, "block", walk);
+        session_json_no_block(session, &json, address);
+        json_close_object(&json);
+        return;
+    }
+    say("0x%llx is in no chunk of glibc's main arena (0x%llx to 0x%llx) of %s; `lucid layout` "
+        "tells what lies there",
+        ull(address), ull(walk->start), ull(walk->end), session->target.label);
+}
+
 int glibc_block(struct session *session, uint64_t address, uint64_t around) {
     struct glibc_walk walk;
     struct out *out = &out_standard;
@@ -233,9 +248,7 @@ int glibc_block(struct session *session, uint64_t address, uint64_t around) {
         at++;
     }
     if (at == walk.count) {
-        say("0x%llx is in no chunk of glibc's main arena (0x%llx to 0x%llx) of %s; `lucid layout` "
-            "tells what lies there",
-            ull(address), ull(walk.start), ull(walk.end), session->target.label);
+        tell_none(session, address, &walk);
         glibc_walk_free(&walk);
         return EXIT_FINDING;
     }

@@ -277,15 +277,28 @@ static void print_json(const struct inquiry *inquiry) {
 
 // ---- the command --------------------------------------------------------------------------------
 
+static void tell_none(const struct inquiry *inquiry) {
+    const struct session *session = &inquiry->session;
+    const struct region *region = regions_find(&session->target.regions, inquiry->address);
+    if (session->cli.json) {
+        struct json json;
+        json_start(&json, &out_standard);
+        session_json_head(session, &json, "block");
+        session_json_no_block(session, &json, inquiry->address);
+        json_close_object(&json);
+        return;
+    }
+    say("0x%llx is in no block of %s: it is in %s; `lucid layout` shows all of its memory",
+        ull(inquiry->address), session->target.label,
+        region == NULL         ? "no memory at all"
+        : region->name[0] != 0 ? region->name
+                               : "memory that is not lucid's");
+}
+
 static int show_block(struct inquiry *inquiry) {
     struct session *session = &inquiry->session;
     if (!rows_find(session->snapshot, inquiry->address, &inquiry->row)) {
-        const struct region *region = regions_find(&session->target.regions, inquiry->address);
-        say("0x%llx is in no block of %s: it is in %s; `lucid layout` shows all of its memory",
-            ull(inquiry->address), session->target.label,
-            region == NULL         ? "no memory at all"
-            : region->name[0] != 0 ? region->name
-                                   : "memory that is not lucid's");
+        tell_none(inquiry);
         return EXIT_FINDING;
     }
     name_own_heap(inquiry);

@@ -169,3 +169,14 @@ void session_json_head(const struct session *session, struct json *json, const c
     json_close_array(json);
     json_close_object(json);
 }
+
+void session_json_no_block(const struct session *session, struct json *json, uint64_t address) {
+    const struct region *region = regions_find(&session->target.regions, address);
+    json_address(json, "asked_about", address);
+    json_null(json, "block");
+    if (region != NULL) {
+        json_string(json, "region", region->name);
+    } else {
+        json_null(json, "region");
+    }
+}

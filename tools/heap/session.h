@@ -31,6 +31,9 @@ void session_print_head(const struct session *session, struct out *out);
 void session_json_head(const struct session *session, struct json *json, const char *command);
 void session_json_target(const struct target *target, struct json *json);
 
+// The members for an address that is in no block of the heap.
+void session_json_no_block(const struct session *session, struct json *json, uint64_t address);
+
 // "live, not stopped" and the like.
 const char *session_mode(const struct target *target);
 

@@ -1,6 +1,7 @@
 #include "library.h"
 
 #include "binary.h"
+#include "util/human.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +13,23 @@ static bool library_is_good(const char *path) {
     struct binary binary;
     switch (binary_read(path, &binary)) {
     case BINARY_UNREADABLE:
-        fprintf(stderr, "lucid run: cannot read the library %s: %m\n", path);
+        say("cannot read the library %s: %m", path);
         return false;
     case BINARY_NOT_ELF:
-        fprintf(stderr, "lucid run: %s is not a shared library\n", path);
+        say("%s is not a shared library", path);
         return false;
     case BINARY_READ:
         break;
     }
     if (binary.version[0] == '\0' || !binary_is_native(&binary)) {
-        fprintf(stderr, "lucid run: %s is not a liblucid.so for this machine\n", path);
+        say("%s is not a liblucid.so for this machine", path);
         return false;
     }
     // The loader separates the entries of LD_PRELOAD at blanks and colons, and knows no quotes.
     if (strpbrk(path, " :\t\n") != NULL) {
-        fprintf(stderr,
-                "lucid run: LD_PRELOAD cannot name \"%s\", because of the blank or colon in it; "
-                "copy or link the library to another place and set LUCID_LIBRARY to that\n",
-                path);
+        say("LD_PRELOAD cannot name \"%s\", because of the blank or colon in it; "
+            "copy or link the library to another place and set LUCID_LIBRARY to that",
+            path);
         return false;
     }
     return true;
@@ -45,7 +45,7 @@ bool library_find(char path[PATH_MAX]) {
     const char *chosen = getenv("LUCID_LIBRARY");
     if (chosen != NULL && chosen[0] != '\0') {
         if (realpath(chosen, path) == NULL) {
-            fprintf(stderr, "lucid run: LUCID_LIBRARY is %s: %m\n", chosen);
+            say("LUCID_LIBRARY is %s: %m", chosen);
             return false;
         }
         return library_is_good(path);
@@ -53,7 +53,7 @@ bool library_find(char path[PATH_MAX]) {
     char folder[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
     if (length < 0) {
-        fputs("lucid run: cannot read /proc/self/exe; set LUCID_LIBRARY to the library\n", stderr);
+        say("cannot read /proc/self/exe; set LUCID_LIBRARY to the library");
         return false;
     }
     folder[length] = '\0';
@@ -62,9 +62,8 @@ bool library_find(char path[PATH_MAX]) {
         beside(folder, LUCID_LIBRARY_FROM_COMMAND "/liblucid.so." LUCID_SOVERSION, path)) {
         return library_is_good(path);
     }
-    fprintf(stderr,
-            "lucid run: there is no liblucid.so." LUCID_SOVERSION
-            " in %s or %s/" LUCID_LIBRARY_FROM_COMMAND "; set LUCID_LIBRARY to the library\n",
-            folder, folder);
+    say("there is no liblucid.so." LUCID_SOVERSION " in %s or %s/" LUCID_LIBRARY_FROM_COMMAND
+        "; set LUCID_LIBRARY to the library",
+        folder, folder);
     return false;
 }

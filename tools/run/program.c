@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include "binary.h"
+#include "util/human.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,10 +30,10 @@ static bool is_executable_file(const char *path) {
 
 static int refuse_program(const char *name, int reason) {
     if (reason == ENOENT || reason == ENOTDIR) {
-        fprintf(stderr, "lucid run: there is no program \"%s\"\n", name);
+        say("there is no program \"%s\"", name);
         return PROGRAM_NOT_FOUND;
     }
-    fprintf(stderr, "lucid run: cannot run %s: %s\n", name, strerror(reason));
+    say("cannot run %s: %s", name, strerror(reason));
     return PROGRAM_NOT_EXECUTABLE;
 }
 
@@ -144,9 +145,10 @@ int program_find(const char *name, struct program *program) {
             break;
         }
         if (!is_executable_file(program->loaded)) {
-            fprintf(stderr, "lucid run: the interpreter of %s, %s, cannot be run: %s\n",
-                    program->path, program->loaded, strerror(errno));
-            return errno == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE;
+            reason = errno;
+            say("the interpreter of %s, %s, cannot be run: %s", program->path, program->loaded,
+                strerror(reason));
+            return reason == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE;
         }
     }
     program->obstacle = obstacle_of(program->loaded);

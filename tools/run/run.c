@@ -4,6 +4,7 @@
 #include "library.h"
 #include "program.h"
 #include "summary.h"
+#include "util/human.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -113,6 +114,7 @@ int cmd_run(int argc, char **argv) {
     };
     struct choices choices = {0};
     int option;
+    say_command(argv[0]);
     while ((option = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
         switch (option) {
         case 's':

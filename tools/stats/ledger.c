@@ -3,6 +3,7 @@
 #include "place.h"
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/typed.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -304,8 +305,8 @@ static bool take_once(struct ledger *ledger, struct session *session, struct res
     bool known = residency_take(residency, &session->target, places.list, places.count);
     if (!known && !quiet) {
         say("which pages of %s are in memory cannot be read (%s); it may have ended, or its page "
-            "map is not for you: run the same command with sudo",
-            session->target.label, strerror(errno));
+            "map is not for you: %s",
+            session->target.label, strerror(errno), typed_with_sudo());
     }
     bool whole = known && add_arena(&taking);
     if (known && !whole && !quiet) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GUESSED_AT_ONCE ((size_t)16) // pages of a core that are read with one call
+
 static size_t pages_of(const struct residency *residency, const struct residency_piece *piece) {
     return (size_t)((piece->end - piece->start) / residency->target->page_size);
 }
@@ -33,12 +35,17 @@ static bool is_zero(const unsigned char *bytes, size_t length) {
 // A core does not tell what was in memory, but memory that was never written, or was given back,
 // is all zeros.
 static void guess_states(const struct residency *residency, const struct residency_piece *piece) {
-    const struct target *target = residency->target;
-    size_t page = (size_t)target->page_size;
-    unsigned char *bytes = memory_take(page);
-    for (size_t i = 0; i < pages_of(residency, piece); i++) {
-        bool stored = view_read(&target->view, piece->start + i * page, bytes, page);
-        piece->states[i] = stored && !is_zero(bytes, page) ? TARGET_PAGE_PRESENT : 0;
+    const struct view *view = &residency->target->view;
+    size_t page = (size_t)residency->target->page_size;
+    size_t pages = pages_of(residency, piece);
+    unsigned char *bytes = memory_take(GUESSED_AT_ONCE * page);
+    for (size_t i = 0; i < pages;) {
+        size_t want = pages - i < GUESSED_AT_ONCE ? pages - i : GUESSED_AT_ONCE;
+        size_t got = view->read(view->context, piece->start + i * page, bytes, want * page) / page;
+        for (size_t j = 0; j < got; j++) {
+            piece->states[i + j] = is_zero(bytes + j * page, page) ? 0 : TARGET_PAGE_PRESENT;
+        }
+        i += got == want ? got : got + 1; // the page that cannot be read stays as it was: absent
     }
     free(bytes);
 }

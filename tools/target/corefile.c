@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,7 +33,7 @@ static const struct core_segment *find_segment(const struct core *core, uint64_t
 }
 
 // -2: it cannot be read, do not try again. A core says what it likes: no devices.
-static int open_mapped(const char *path) {
+static int open_file(const char *path) {
     struct stat file;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd >= 0 && (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))) {
@@ -52,13 +51,40 @@ static size_t read_from_file(struct core *core, const struct core_segment *segme
     }
     struct core_file *file = &core->files[segment->file];
     if (file->fd == -1) {
-        file->fd = open_mapped(file->path);
+        file->fd = open_file(file->path);
     }
     if (file->fd < 0 || segment->file_offset + at > INT64_MAX) {
         return 0;
     }
     ssize_t got = pread(file->fd, to, length, (off_t)(segment->file_offset + at));
     return got > 0 ? (size_t)got : 0;
+}
+
+// Whoever rotates cores or makes room on the disk may cut this one off at any time. It is not
+// mapped, since that would end in SIGBUS; half of it would be a wrong answer.
+static _Noreturn void give_up(const struct target *target, ssize_t got) {
+    if (got == 0) {
+        say("%s became shorter while it was read; let the program dump again, and read a copy that "
+            "nobody changes",
+            target->label);
+    } else {
+        say("%s cannot be read any more (%s); read a copy of it", target->label, strerror(errno));
+    }
+    exit(EXIT_UNREADABLE);
+}
+
+static void read_stored(const struct target *target, uint64_t offset, char *to, size_t length) {
+    const struct core *core = target->core_data;
+    while (length > 0) {
+        ssize_t got = pread(core->fd, to, length, (off_t)offset);
+        if (got > 0) {
+            to += got;
+            offset += (uint64_t)got;
+            length -= (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
+            give_up(target, got);
+        }
+    }
 }
 
 static size_t read_core(void *context, uint64_t address, void *to, size_t length) {
@@ -76,7 +102,7 @@ static size_t read_core(void *context, uint64_t address, void *to, size_t length
         size_t piece = 0;
         if (at < segment->stored) {
             piece = want < segment->stored - at ? want : (size_t)(segment->stored - at);
-            memcpy((char *)to + done, core->bytes + segment->offset + at, piece);
+            read_stored(target, segment->offset + at, (char *)to + done, piece);
         } else {
             piece = read_from_file(core, segment, at, (char *)to + done, want);
         }
@@ -156,10 +182,40 @@ static bool read_segments(struct target *target, struct core *core, Elf *elf) {
     return core->segment_count > 0;
 }
 
-static bool is_our_kind(const char *path, Elf *elf) {
+// systemd-coredump and others keep cores compressed. NULL: it is not, or in no way known here. The
+// name of the way is that of the command, too.
+static const char *compression_of(const struct core *core) {
+    static const struct {
+        const char *name;
+        const char *begin;
+    } ways[] = {
+        {"gzip", "\x1f\x8b"},   {"xz", "\xfd\x37zXZ"}, {"zstd", "\x28\xb5\x2f\xfd"},
+        {"lz4", "\x04\"M\x18"}, {"bzip2", "BZh"},
+    };
+    char begin[8] = {0};
+    ssize_t got = pread(core->fd, begin, sizeof(begin) - 1, 0);
+    for (size_t i = 0; got > 0 && i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strncmp(begin, ways[i].begin, strlen(ways[i].begin)) == 0) {
+            return ways[i].name;
+        }
+    }
+    return NULL;
+}
+
+static void say_no_core(const struct core *core, const char *path) {
+    const char *way = compression_of(core);
+    if (way != NULL) {
+        say("%s is compressed with %s; unpack it with `%s -dc FILE > core`, and give that core",
+            path, way, way);
+    } else {
+        say("%s is not a core file; give a process number, a core file, or -- and a program", path);
+    }
+}
+
+static bool is_our_kind(const struct core *core, const char *path, Elf *elf) {
     GElf_Ehdr header;
     if (elf_kind(elf) != ELF_K_ELF || gelf_getehdr(elf, &header) == NULL) {
-        say("%s is not a core file; give a process number, a core file, or -- and a program", path);
+        say_no_core(core, path);
         return false;
     }
     if (header.e_ident[EI_CLASS] == ELFCLASS32) {
@@ -194,7 +250,7 @@ static void add_regions(struct target *target, const struct core *core) {
     }
 }
 
-static bool map_core(struct core *core, const char *path) {
+static bool open_core(struct core *core, const char *path) {
     struct stat file;
     core->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (core->fd < 0 || fstat(core->fd, &file) != 0) {
@@ -208,12 +264,6 @@ static bool map_core(struct core *core, const char *path) {
         return false;
     }
     core->length = (size_t)file.st_size;
-    void *bytes = mmap(NULL, core->length, PROT_READ, MAP_PRIVATE, core->fd, 0);
-    if (bytes == MAP_FAILED) {
-        say("%s cannot be mapped (%s)", path, strerror(errno));
-        return false;
-    }
-    core->bytes = bytes;
     return true;
 }
 
@@ -227,12 +277,12 @@ bool target_open_core(struct target *target, const char *path) {
     snprintf(target->core, sizeof(target->core), "%s", path);
     snprintf(target->label, sizeof(target->label), "core file %s", path);
     name_shown(target->label, sizeof(target->label), target->label);
-    if (!map_core(core, path)) {
+    if (!open_core(core, path)) {
         return false;
     }
     elf_version(EV_CURRENT);
     Elf *elf = elf_begin(core->fd, ELF_C_READ, NULL);
-    bool fine = elf != NULL && is_our_kind(path, elf);
+    bool fine = elf != NULL && is_our_kind(core, path, elf);
     if (elf == NULL) {
         say("%s is not a core file (%s)", path, elf_errmsg(-1));
     } else if (fine && !read_segments(target, core, elf)) {

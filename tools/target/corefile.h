@@ -30,7 +30,6 @@ struct core_file {
 
 struct core {
     int fd;
-    const char *bytes; // the core file, mapped
     size_t length;
     struct core_segment *segments; // by address
     size_t segment_count;

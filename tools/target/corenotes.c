@@ -185,7 +185,7 @@ static void read_note_segment(struct target *target, struct core *core, Elf *elf
 }
 
 void core_read_notes(struct target *target, struct core *core) {
-    // Cut-off cores are mapped as far as they go; libelf then checks against the same length.
+    // Cut-off cores are read as far as they go; libelf then checks against the same length.
     Elf *elf = elf_begin(core->fd, ELF_C_READ, NULL);
     size_t count = 0;
     if (elf == NULL || elf_getphdrnum(elf, &count) != 0) {

@@ -3,6 +3,7 @@
 
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/typed.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -89,7 +90,6 @@ static void missing(const struct target *target, char *why, size_t length, const
 
 void target_refused(struct target *target, const char *what, int error) {
     char why[256];
-    char fix[128];
     const char *other = NULL;
     if (error == ESRCH || error == ENOENT) {
         snprintf(target->obstacle, sizeof(target->obstacle),
@@ -98,9 +98,8 @@ void target_refused(struct target *target, const char *what, int error) {
         return;
     }
     missing(target, why, sizeof(why), &other);
-    snprintf(fix, sizeof(fix), "run `sudo %s %d`", say_name(), (int)target->pid);
     snprintf(target->obstacle, sizeof(target->obstacle), "%s of %s cannot be read (%s): %s; %s",
-             what, target->label, strerror(error), why, other != NULL ? other : fix);
+             what, target->label, strerror(error), why, other != NULL ? other : typed_with_sudo());
 }
 
 const char *target_lack(char to[TARGET_LACK], const struct target *target) {
@@ -121,8 +120,8 @@ void target_say_cut_off(const struct target *target, const char *what) {
 void target_not_there(pid_t pid) {
     if (pid > 0 && kill(pid, 0) != 0 && errno == EPERM) {
         say("process %d is hidden from you: it is another user's, and /proc is mounted with "
-            "hidepid; run `sudo %s %d`",
-            (int)pid, say_name(), (int)pid);
+            "hidepid; %s",
+            (int)pid, typed_with_sudo());
     } else {
         say("there is no process %d; `ps -e` lists those that run", (int)pid);
     }

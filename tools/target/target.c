@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static void close_core(struct core *core) {
@@ -15,9 +14,6 @@ static void close_core(struct core *core) {
         if (core->files[i].fd >= 0) {
             close(core->files[i].fd);
         }
-    }
-    if (core->bytes != NULL) {
-        munmap((void *)(uintptr_t)core->bytes, core->length);
     }
     if (core->fd >= 0) {
         close(core->fd);

@@ -87,10 +87,6 @@ void say_command(const char *command) {
     current_command = command;
 }
 
-const char *say_name(void) {
-    return current_command;
-}
-
 void say(const char *format, ...) {
     char text[2048];
     va_list arguments;

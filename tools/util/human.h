@@ -24,7 +24,6 @@ bool human_to_size(const char *text, uint64_t *size);
 
 // "lucid COMMAND: sentence" on the standard error output. `command` is argv[0] of a command.
 void say_command(const char *command);
-const char *say_name(void); // what say_command was given
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // Memory as gdb's x/wx prints it: four words a line behind their address, then the same as text.
