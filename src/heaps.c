@@ -32,8 +32,12 @@ static struct block block_in(const struct lucid_region *region, const void *poin
 
 EXPORT lucid_heap *lucid_heap_new(const char *name) {
     struct lucid_region *region = NULL;
+    unsigned attempt = 0;
     if (init_ready()) {
         fork_check();
+        region = region_new(name);
+    }
+    while (region == NULL && alloc_again(&attempt, sizeof(*region), BLOCK_ALIGN)) {
         region = region_new(name);
     }
     if (region == NULL) {

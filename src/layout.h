@@ -104,6 +104,7 @@ struct mapping {
     uint64_t length;             // of the mmap
     uint64_t asked;              // bytes asked for by the program
     struct lucid_region *region; // it belongs to, else NULL
+    uint64_t before, behind;     // in the region's list of mappings: their addresses, or 0
 };
 
 // A thread's stock of blocks of one class: an array of pointers that grows upwards.
@@ -207,6 +208,7 @@ struct lucid_region {
     _Atomic uint32_t mappings;      // how many of its blocks are mappings
     uint32_t current[CLASS_COUNT];  // the span that blocks of a class are taken from
     uint32_t usable[CLASS_COUNT];   // the first of the other spans with free blocks
+    uint64_t first_mapping;         // address; 0: none. The lock of the mappings guards the list
 };
 
 struct region_table {

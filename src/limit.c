@@ -31,5 +31,8 @@ EXPORT int lucid_limit_set(size_t bytes) {
 }
 
 EXPORT void lucid_on_limit(int (*callback)(void *context, size_t size), void *context) {
+    if (init_ready()) {
+        fork_check();
+    }
     relief_ask(callback, context);
 }

@@ -64,6 +64,39 @@ static bool make_room(void) {
     return true;
 }
 
+// ---- the list of a region's mappings; pre: lock held -------------------------------------------
+
+static void set_before(uint64_t address, uint64_t before) {
+    if (address != 0) {
+        slot_of(table()->entries, table()->capacity, address)->before = before;
+    }
+}
+
+static void list_add(struct mapping *mapping) {
+    struct lucid_region *region = mapping->region;
+    if (region != NULL) {
+        mapping->before = 0;
+        mapping->behind = region->first_mapping;
+        set_before(mapping->behind, mapping->address);
+        region->first_mapping = mapping->address;
+    }
+}
+
+static void list_remove(const struct mapping *mapping) {
+    struct lucid_region *region = mapping->region;
+    if (region == NULL) {
+        return;
+    }
+    if (mapping->before == 0) {
+        region->first_mapping = mapping->behind;
+    } else {
+        slot_of(table()->entries, table()->capacity, mapping->before)->behind = mapping->behind;
+    }
+    set_before(mapping->behind, mapping->before);
+}
+
+// ---- the table ---------------------------------------------------------------------------------
+
 // At every instant the entry is whole or has no address.
 static void put(struct mapping *entry, const struct mapping *mapping) {
     uint64_t address = mapping->address;
@@ -74,14 +107,18 @@ static void put(struct mapping *entry, const struct mapping *mapping) {
     entry->length = mapping->length;
     entry->asked = mapping->asked;
     entry->region = mapping->region;
+    entry->before = mapping->before;
+    entry->behind = mapping->behind;
     atomic_signal_fence(memory_order_seq_cst);
     entry->address = address;
 }
 
 // pre: lock held, count < capacity.
 static void insert(const struct mapping *mapping) {
-    put(slot_of(table()->entries, table()->capacity, mapping->address), mapping);
     struct mapping_table *t = table();
+    struct mapping *entry = slot_of(t->entries, t->capacity, mapping->address);
+    put(entry, mapping);
+    list_add(entry);
     t->count++;
     t->bytes += mapping->length;
     t->asked += mapping->asked;
@@ -108,6 +145,7 @@ bool mapping_record(const struct mapping *mapping) {
 // pre: lock held. Entries behind the hole move up so that no search stops early.
 static void erase(struct mapping *entry) {
     struct mapping_table *t = table();
+    list_remove(entry);
     t->count--;
     t->bytes -= entry->length;
     t->asked -= entry->asked;
@@ -235,42 +273,25 @@ bool mapping_free(const void *block) {
     return true;
 }
 
-// The first entry of a region at or behind *index.
-static bool find_of(const struct lucid_region *region, uint32_t *index, struct mapping *found) {
+static bool forget_first(const struct lucid_region *region, struct mapping *found) {
     struct mapping_table *t = table();
-    bool known = false;
     os_lock(&t->lock);
-    while (*index < t->capacity && !known) {
-        *found = t->entries[*index];
-        known = found->address != 0 && found->region == region;
-        *index += !known; // another may move up to where this one was
+    bool known = region->first_mapping != 0;
+    if (known) {
+        struct mapping *entry = slot_of(t->entries, t->capacity, region->first_mapping);
+        *found = *entry;
+        erase(entry);
     }
     os_unlock(&t->lock);
     return known;
 }
 
-// Entries move while others free theirs; a round in which none was found missed none, because
-// the lock was kept all the while.
 void mapping_free_all(const struct lucid_region *region) {
     struct mapping found;
-    bool more = true;
-    while (more) {
-        more = false;
-        for (uint32_t index = 0; find_of(region, &index, &found);) {
-            event_raise(EVENT_FREE, (void *)found.address, found.size, 0, 1);
-            (void)mapping_free((void *)found.address); // false: somebody else does
-            more = true;
-        }
+    while (forget_first(region, &found)) {
+        event_raise(EVENT_FREE, (void *)found.address, found.size, 0, 1);
+        end(&found);
     }
-}
-
-uint32_t mapping_count_of(const struct lucid_region *region) {
-    const struct mapping_table *t = table();
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < t->capacity; i++) {
-        count += t->entries[i].address != 0 && t->entries[i].region == region;
-    }
-    return count;
 }
 
 // What grows by a good part of itself will be filled up to its new end; what grows little by little
@@ -348,6 +369,19 @@ static void rehash(struct mapping_table *t) {
     }
     (void)os_unmap_fenced(t->entries, table_bytes(t->capacity));
     t->entries = entries;
+}
+
+// What could not be hashed anew may be there twice still.
+void mapping_relink(void) {
+    struct mapping_table *t = table();
+    for (uint32_t i = 0; i < t->capacity; i++) {
+        struct mapping *entry = &t->entries[i];
+        if (entry->address != 0 && entry->region != NULL &&
+            slot_of(t->entries, t->capacity, entry->address) == entry) {
+            entry->region->mappings++;
+            list_add(entry);
+        }
+    }
 }
 
 void mapping_after_fork(void) {

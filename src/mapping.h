@@ -24,11 +24,9 @@ bool mapping_free(const void *block);
 // not possible; the block is then as it was.
 void *mapping_resize(const void *block, size_t size);
 
-// Ends all mappings of a region. pre: none is made for it meanwhile.
+// Ends all mappings of a region, in time that depends on these alone. pre: none is made for it
+// meanwhile.
 void mapping_free_all(const struct lucid_region *region);
-
-// How many mappings a region has, counted anew.
-uint32_t mapping_count_of(const struct lucid_region *region);
 
 // For who makes mappings of another shape (fence.h): puts one into the table, false: no memory, or
 // it is not allowed; takes the one of a block out, false: there is none. Once its memory has gone
@@ -37,5 +35,9 @@ bool mapping_record(const struct mapping *mapping);
 bool mapping_forget(const void *block, struct mapping *found);
 
 void mapping_after_fork(void);
+
+// Links and counts all regions' mappings anew. pre: these have none on their lists; there is one
+// thread.
+void mapping_relink(void);
 
 #endif

@@ -412,8 +412,10 @@ void region_after_fork(void) {
         region->runs = 0;
         memset(region->current, 0, sizeof(region->current));
         memset(region->usable, 0, sizeof(region->usable));
-        region->mappings = mapping_count_of(region);
+        region->mappings = 0;
+        region->first_mapping = 0;
     }
+    mapping_relink();
     relink_runs();
     for (struct lucid_region *region = table()->first; region != NULL; region = region->next) {
         if (atomic_load(&region->state) == REGION_ENDING) {

@@ -28,14 +28,14 @@ void relief_ask(int (*callback)(void *context, size_t size), void *context) {
 
 // Spans that only this thread's bins or the quarantine kept end, for blocks of any other size. At a
 // limit dirty units become clean ones, which any other request can take up the allowance of.
-static void give_back_what_is_free(bool limited) {
+COLD void relief_give_back(void) {
     if (heap_mine() != heap_of_nobody()) {
         bin_empty_all(heap_mine(), "malloc");
     }
     if (harden_on()) {
         harden_empty_quarantine("malloc");
     }
-    if (limited) {
+    if (allowance_is_limited()) {
         (void)release_dirty(0, 0);
     }
 }
@@ -75,12 +75,7 @@ COLD bool relief_again(unsigned *attempt, size_t size, size_t alignment) {
         return false; // nothing of that size could become free, or there was no start yet
     }
     bool first = (*attempt)++ == 0;
-    if (!first && !(*attempt == 2 && empty_other_threads()) &&
-        !(limited && ask_the_program(size))) {
-        return false;
-    }
-    give_back_what_is_free(limited);
-    return true;
+    return first || (*attempt == 2 && empty_other_threads()) || (limited && ask_the_program(size));
 }
 
 void relief_after_fork(void) {

@@ -8,8 +8,10 @@
 #include "base.h"
 
 // To be asked when `size` bytes of that alignment could not be had, with no lock held, until it
-// says false; `attempt` is 0 at first. True: try once more. Calls the program.
+// says false; `attempt` is 0 at first. Calls the program, which may fork and return in the child.
+// True: fork_check, relief_give_back, and try once more.
 bool relief_again(unsigned *attempt, size_t size, size_t alignment);
+void relief_give_back(void);
 
 // The callback, or NULL for none. It returns whether to try again.
 void relief_ask(int (*callback)(void *context, size_t size), void *context);

@@ -35,6 +35,7 @@ static sem_t made;
 static _Atomic bool done;
 static pthread_key_t last_words;
 static unsigned rounds; // of the thread's end
+static bool asking;     // the thread says whom to ask at the limit, and so does a child first
 static unsigned long steps;
 static unsigned long changes;
 static unsigned long children;
@@ -74,6 +75,13 @@ static void look(void) {
         return;
     }
     before = now;
+    (void)sem_post(&wanted);
+    wait_for(&made);
+}
+
+// The tables stay as they are, so each instruction counts.
+static void look_always(void) {
+    steps++;
     (void)sem_post(&wanted);
     wait_for(&made);
 }
@@ -215,6 +223,14 @@ static void of_its_own(void) {
     singlestep_end();
 }
 
+static void at_the_limit(void) {
+    asking = true;
+    singlestep_begin(look_always);
+    lucid_on_limit(NULL, NULL);
+    singlestep_end();
+    asking = false;
+}
+
 // The break is moved by somebody else, so that the arena steps over what lies there.
 static void behind_a_hole(void) {
     uint32_t moves = root.live.break_moves;
@@ -233,6 +249,7 @@ static void *work(void *unused) {
     small_ones();
     for_another_bin();
     of_its_own();
+    at_the_limit();
     outside();
     behind_a_hole();
     for (unsigned i = 0; i < BLOCKS; i++) {
@@ -283,6 +300,9 @@ static void child(void) {
     void *blocks[12];
     alarm(20); // a child that hangs is killed, and its status says so
     check_bins();
+    if (asking) {
+        lucid_on_limit(NULL, NULL);
+    }
     for (unsigned i = 0; i < 12; i++) {
         size_t size = i < 6 ? LARGE << i : 1500 * (size_t)i;
         blocks[i] = lucid_malloc(size);

@@ -387,6 +387,43 @@ static void heaps(void) {
     invariants_check(false);
 }
 
+static unsigned make_heaps(void) {
+    unsigned count = 0;
+    errno = 0;
+    while (count < MANY && (blocks[count] = lucid_heap_new("one of many")) != NULL) {
+        count++;
+    }
+    REQUIRE(count < MANY && errno == ENOMEM, "%u heaps, errno is %d", count, errno);
+    return count;
+}
+
+// Heaps without blocks are memory too: what is free goes back for them, and the program is asked.
+static void heap_records(void) {
+    static struct cache cache;
+    REQUIRE(lucid_option_set("purge", "0") == 0, "nothing goes back by itself");
+    begin();
+    fill_cache(&cache);
+    lucid_on_limit(NULL, NULL);
+    for (unsigned i = 0; i < 8; i++) {
+        lucid_free(cache.blocks[--cache.count]);
+    }
+    uint64_t state = test_seed();
+    size_t bytes = 0;
+    free_blocks(take_all(large_one, &state, &bytes), 1); // dirty memory of the arena now
+    unsigned count = make_heaps();
+    size_t record = sizeof(struct lucid_region);
+    REQUIRE(count > 7 * MIB / record, "only %u heaps in 8 MiB that are free", count);
+    require_within(LIMIT);
+    lucid_on_limit(shrink, &cache);
+    REQUIRE(lucid_heap_new("asked for") != NULL, "the callback made no room");
+    REQUIRE(cache.calls == 1 && cache.asked == record, "%u calls, for %zu bytes", cache.calls,
+            cache.asked);
+    for (unsigned i = 0; i < count; i++) {
+        lucid_heap_destroy(blocks[i]);
+    }
+    invariants_check(false);
+}
+
 static void lowered(void) {
     uint64_t state = test_seed();
     size_t bytes = 0;
@@ -478,10 +515,13 @@ int main(int count, char **values) {
         const char *name;
         void (*run)(void);
     } cases[] = {
-        {"one_thread", one_thread}, {"threads", threads},     {"callback", callback},
-        {"resizing", resizing},     {"heaps", heaps},         {"lowered", lowered},
-        {"forked", forked},         {"size", option_size},    {"share", option_share},
-        {"sleepers", sleepers},     {"shrinking", shrinking}, {"hardened", hardened},
+        {"one_thread", one_thread}, {"threads", threads},
+        {"callback", callback},     {"resizing", resizing},
+        {"heaps", heaps},           {"lowered", lowered},
+        {"forked", forked},         {"size", option_size},
+        {"share", option_share},    {"heap_records", heap_records},
+        {"sleepers", sleepers},     {"shrinking", shrinking},
+        {"hardened", hardened},
     };
     shadowed = count == 3 && strcmp(values[2], "shadowed") == 0;
     for (size_t i = 0; count >= 2 && i < sizeof(cases) / sizeof(cases[0]); i++) {

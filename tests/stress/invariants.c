@@ -160,6 +160,29 @@ static void note_usable(struct notes *notes, const struct lucid_region *region, 
     }
 }
 
+// Those on its list, each of which is in the table as one of the region.
+static uint32_t mappings_listed(const struct lucid_region *region) {
+    uint32_t count = 0;
+    struct mapping found = {.address = 0};
+    for (uint64_t address = region->first_mapping; address != 0; address = found.behind) {
+        uint64_t before = found.address;
+        REQUIRE(mapping_find((void *)(uintptr_t)address, &found) && found.region == region &&
+                    found.before == before,
+                "mapping %llx of region %s", (unsigned long long)address, region->name);
+        count++;
+    }
+    return count;
+}
+
+static uint32_t mappings_of(const struct lucid_region *region) {
+    const struct mapping_table *table = &root.live.mappings;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < table->capacity; i++) {
+        count += table->entries[i].address != 0 && table->entries[i].region == region;
+    }
+    return count;
+}
+
 static void note_region(struct notes *notes, const struct lucid_region *region) {
     uint32_t before = 0;
     REQUIRE(region->lock == 0 && region->self == (uintptr_t)region, "region %s", region->name);
@@ -173,8 +196,8 @@ static void note_region(struct notes *notes, const struct lucid_region *region) 
     for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         note_usable(notes, region, class);
     }
-    REQUIRE(region->mappings == mapping_count_of(region), "region %s counts %u mappings",
-            region->name, region->mappings);
+    REQUIRE(region->mappings == mappings_of(region) && region->mappings == mappings_listed(region),
+            "region %s counts %u mappings", region->name, region->mappings);
     REQUIRE(region->state == REGION_LIVE || (region->runs == 0 && region->mappings == 0),
             "the ended region %s has blocks", region->name);
 }

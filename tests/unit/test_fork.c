@@ -118,6 +118,92 @@ static void bins_of_dead_threads(void **state) {
     lucid_free(keeper);
 }
 
+// ---- a fork in the callback at the limit --------------------------------------------------------
+
+#define LIMIT ((size_t)64 << 20)
+
+static void *large; // what a child can do without
+
+struct asked {
+    bool gives; // the child has it try again
+    bool is_child;
+    int status;
+};
+
+// Other threads hold every lock at the moment of the fork, and the child returns.
+static int fork_and_return(void *context, size_t size) {
+    struct asked *asked = context;
+    (void)size;
+    if (asked->is_child) {
+        return 0;
+    }
+    set_locks(1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20); // a child that hangs is killed, and its status says so
+        asked->is_child = true;
+        if (asked->gives) {
+            lucid_free(large);
+        }
+        return asked->gives;
+    }
+    set_locks(0);
+    assert_int_equal(waitpid(pid, &asked->status, 0), pid);
+    return 0;
+}
+
+static void *take_new(lucid_heap *heap) {
+    (void)heap;
+    return lucid_malloc(LIMIT / 2);
+}
+
+static void *take_in_heap(lucid_heap *heap) {
+    return lucid_heap_alloc(heap, LIMIT / 2);
+}
+
+static void *take_larger(lucid_heap *heap) {
+    (void)heap;
+    return lucid_realloc(large, LIMIT);
+}
+
+// The child is to have what it asked for, if it gave up enough, and NULL otherwise.
+static void ask_in_child(void *(*take)(lucid_heap *), lucid_heap *heap, bool gives) {
+    struct asked asked = {.gives = gives};
+    lucid_on_limit(fork_and_return, &asked);
+    void *block = take(heap);
+    if (asked.is_child) {
+        lucid_free(lucid_malloc(100000));
+        invariants_check(true);
+        _exit((block != NULL) == gives ? 7 : 8);
+    }
+    lucid_on_limit(NULL, NULL);
+    assert_null(block);
+    assert_true(WIFEXITED(asked.status));
+    assert_int_equal(WEXITSTATUS(asked.status), 7);
+}
+
+static void fork_in_the_callback(void **state) {
+    (void)state;
+    pthread_t thread;
+    (void)pthread_barrier_init(&barrier, NULL, 2);
+    assert_int_equal(pthread_create(&thread, NULL, fill_bin, NULL), 0);
+    (void)pthread_barrier_wait(&barrier);
+    lucid_heap *heap = lucid_heap_new("limited");
+    assert_int_equal(lucid_limit_set(LIMIT), 0);
+    large = lucid_malloc(LIMIT / 8 * 5);
+    assert_non_null(large);
+    ask_in_child(take_new, heap, true);
+    ask_in_child(take_in_heap, heap, true);
+    ask_in_child(take_new, heap, false);
+    ask_in_child(take_larger, heap, false);
+    assert_int_equal(lucid_limit_set(0), 0);
+    lucid_free(large);
+    lucid_heap_destroy(heap);
+    (void)pthread_barrier_wait(&barrier);
+    (void)pthread_join(thread, NULL);
+    lucid_free(keeper);
+}
+
 // A bin whose array was just replaced: what cannot be told stays used, nothing is read outside.
 static void torn_bin(void **state) {
     (void)state;
@@ -146,6 +232,7 @@ static void torn_bin(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bins_of_dead_threads),
+        cmocka_unit_test(fork_in_the_callback),
         cmocka_unit_test(torn_bin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

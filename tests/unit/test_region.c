@@ -8,6 +8,7 @@
 #include "large.h"
 #include "mapping.h"
 #include "os/os.h"
+#include "singlestep.h"
 #include "testing.h"
 #include "unit.h"
 #include "walk.h"
@@ -187,6 +188,33 @@ static void all_goes_at_once(void **state) {
     lucid_free(mine);
 }
 
+static unsigned long steps;
+
+static void count_step(void) {
+    steps++;
+}
+
+// It takes time for what it has, not for what others have.
+static void others_mappings_cost_nothing(void **state) {
+    (void)state;
+    lucid_heap *others = lucid_heap_new("others");
+    lucid_heap *heap = lucid_heap_new("few");
+    for (unsigned i = 0; i < 3000; i++) {
+        assert_non_null(lucid_heap_alloc(i % 300 == 0 ? heap : others, 300001));
+    }
+    assert_int_equal(inside(heap)->mappings, 10);
+    invariants_check(false);
+    singlestep_begin(count_step);
+    lucid_heap_destroy(heap);
+    singlestep_end();
+    assert_int_equal(inside(others)->mappings, 2990);
+    assert_true(steps < 2 * root.live.mappings.capacity);
+    invariants_check(false);
+    lucid_heap_destroy(others);
+    assert_int_equal(root.live.mappings.count, 0);
+    invariants_check(false);
+}
+
 static size_t pages_there(uintptr_t start, size_t length) {
     size_t page = root.fixed.page_size;
     size_t there = 0;
@@ -288,7 +316,7 @@ int main(void) {
         cmocka_unit_test(resized_blocks_stay),       cmocka_unit_test(freed_blocks_are_used_again),
         cmocka_unit_test(all_goes_at_once),          cmocka_unit_test(blocks_are_not_touched),
         cmocka_unit_test(names_are_cut_and_cleaned), cmocka_unit_test(ended_ones_wait),
-        cmocka_unit_test(no_memory_changes_nothing),
+        cmocka_unit_test(no_memory_changes_nothing), cmocka_unit_test(others_mappings_cost_nothing),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }
