@@ -6,6 +6,49 @@
 // Where no page can be had that the kernel wipes. Only fork() itself is noticed then.
 static struct fork_page plain;
 
+// The helper may be waiting for a lock that the thread holds where the signal came.
+#define FORK_WAITS_MS 50u
+// Somebody may leave fork by a longjmp out of a handler.
+#define HELPER_WAITS 100u
+#define HELPER_WAIT_MS 10u
+
+// One that was killed in the middle of it has no number.
+static bool helper_looks(const struct fork_page *page) {
+    return atomic_load(&page->looks) != 0 && atomic_load(&root.live.giving.tid) != 0;
+}
+
+static COLD void before(void) {
+    struct fork_page *page = root.live.fork_page;
+    (void)atomic_fetch_add(&page->forks, 1);
+    for (unsigned i = 0; i < FORK_WAITS_MS && helper_looks(page); i++) {
+        os_wait_while(&page->looks, 1, 1);
+    }
+}
+
+static COLD void parent(void) {
+    (void)atomic_fetch_sub(&root.live.fork_page->forks, 1);
+}
+
+COLD void fork_helper_works(void) {
+    struct fork_page *page = root.live.fork_page;
+    atomic_store(&page->looks, 1);
+    uint32_t forks = atomic_load(&page->forks);
+    for (unsigned i = 0; i < HELPER_WAITS && forks != 0; i++) {
+        fork_helper_rests();
+        os_wait_while(&page->forks, forks, HELPER_WAIT_MS);
+        atomic_store(&page->looks, 1);
+        forks = atomic_load(&page->forks);
+    }
+}
+
+COLD void fork_helper_rests(void) {
+    struct fork_page *page = root.live.fork_page;
+    atomic_store(&page->looks, 0);
+    if (atomic_load(&page->forks) != 0) {
+        os_wake(&page->looks);
+    }
+}
+
 // Runs in the child of fork(), not of _Fork() or a bare clone. Only notes which heap lives on:
 // most children call exec soon and never need more. Handlers that came before this one may have
 // used the heap, which has been rebuilt then and must not be again: a helper may be at work.
@@ -14,6 +57,8 @@ static void child(void) {
     page->forker = heap_mine();
     if (page == &plain) {
         atomic_store(&page->known, 0);
+        atomic_store(&page->forks, 0);
+        atomic_store(&page->looks, 0);
     }
 }
 
@@ -38,7 +83,8 @@ COLD void fork_watch(void) {
     struct fork_page *none = NULL;
     if (__atomic_compare_exchange_n(&root.live.fork_page, &none, page, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
-        (void)os_on_fork(child); // without it a child may have to leave some memory unused
+        (void)os_on_fork(before, parent,
+                         child); // without it a child may have to leave some memory unused
     } else if (page != &plain) {
         (void)os_unmap_fenced(page, root.fixed.page_size);
     }

@@ -62,7 +62,6 @@ static void rest(uint32_t most, uint32_t *heard) {
         os_wait_while(&giving()->rings, *heard, look);
     }
     *heard = atomic_load(&giving()->rings);
-    answer_all();
 }
 
 static bool was_refused_lately(void) {
@@ -108,9 +107,12 @@ static void work(void) {
     uint32_t heard = atomic_load(&g->rings);
     for (;;) {
         rest(wait, &heard);
+        fork_helper_works();
+        answer_all();
         learn();
         bool paused = atomic_load(&g->paused) != 0;
         bool more = !paused && look(&wait, last_look);
+        fork_helper_rests();
         if (more || (!paused && !last_look)) {
             last_look = last_look || !more;
             atomic_fetch_or(&g->trim, !more);
@@ -182,7 +184,7 @@ static bool start(void) {
     atomic_store(&g->tid, HELPER_TID_UNKNOWN); // from here on this thread is not alone, see span.c
     atomic_store(&g->phase, HELPER_WORKS);
     void (*run)(void) = has_rights() ? work_confined : work;
-    if (!os_helper_start(g->stack, STACK_BYTES, run, &g->tid)) {
+    if (!os_helper_start(g->stack, STACK_BYTES, run, &g->tid, &root.live.fork_page->known)) {
         atomic_store(&g->tid, 0);
         return false;
     }
@@ -220,6 +222,9 @@ static bool start_locked(void) {
         return true;
     }
     atomic_store(&g->phase, HELPER_NONE);
+    if (fork_is_stale()) {
+        return true; // a signal handler forked just now
+    }
     __atomic_store_n(&g->refused, now_ms() | 1, __ATOMIC_RELAXED);
     return false;
 }
@@ -234,8 +239,8 @@ static bool call(bool anyway) {
     if (phase == HELPER_WORKS && atomic_compare_exchange_strong(&g->phase, &phase, HELPER_WANTED)) {
         return true;
     }
-    if (atomic_load(&g->paused) != 0) {
-        return true;
+    if (atomic_load(&g->paused) != 0 || fork_is_stale()) {
+        return true; // one that starts before the child has rebuilt its heap would be forgotten
     }
     if (!root.live.options.value[OPTION_HELPER] || (!anyway && was_refused_lately())) {
         return false;

@@ -352,6 +352,8 @@ struct fork_page {
     _Atomic uint32_t known; // 0: a child that has not rebuilt its heap yet
     _Atomic uint32_t lock;  // for the threads that come to rebuild it at once
     struct heap *forker;    // in the child: the heap of the one thread that lives on, if known
+    _Atomic uint32_t forks; // threads that are about to fork
+    _Atomic uint32_t looks; // 1: the helper is at work, and may hold locks
 };
 
 struct mapping_table {

@@ -69,7 +69,8 @@ static uintptr_t make_thread_area(uintptr_t area) {
     return (uintptr_t)pointer;
 }
 
-bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uint32_t *tid) {
+bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uint32_t *tid,
+                     const _Atomic uint32_t *valid) {
     if (os_fault(OS_HELPER)) {
         return false;
     }
@@ -81,15 +82,16 @@ bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uin
                   KERNEL_SIGSET_BYTES) != 0) {
         return false;
     }
-    long result = clone_call(area, run, tid, pointer);
+    long result = atomic_load(valid) != 0 ? clone_call(area, run, tid, pointer) : 0;
     (void)raw_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, KERNEL_SIGSET_BYTES);
     return result > 0;
 }
 
 #else
 
-bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uint32_t *tid) {
-    (void)memory, (void)length, (void)run, (void)tid;
+bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uint32_t *tid,
+                     const _Atomic uint32_t *valid) {
+    (void)memory, (void)length, (void)run, (void)tid, (void)valid;
     return false;
 }
 

@@ -126,8 +126,9 @@ bool os_thread_exit_ready(void (*exit_hook)(void *));
 // May call back into malloc.
 bool os_on_thread_exit(void (*exit_hook)(void *), void *argument);
 
-// Calls `child` in the child of every fork() from now on. False: it will not.
-bool os_on_fork(void (*child)(void));
+// From now on calls `before` before every fork(), also before one that fails, and after it `parent`
+// and, in the child, `child`. False: it will not.
+bool os_on_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
 
 // Writes all of `text` to a file descriptor, as far as it can be written. Returns 0 or the number
 // of the error that ended it.
@@ -211,8 +212,10 @@ void os_unlock(_Atomic uint32_t *lock);
 // signals are blocked on it, and the C library does not know it: it may only call functions that
 // need none of that (the locks, os_purge, os_now_ms and os_wait_while do not). `memory` (16-byte
 // aligned, zeroed, a few KiB) is its stack; it is in use until the kernel sets *tid to 0. False:
-// there is no such thread; *tid is unchanged.
-bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uint32_t *tid);
+// there is no such thread; *tid is unchanged. That is so too where *valid is 0 once no signal
+// handler can come any more.
+bool os_helper_start(void *memory, size_t length, void (*run)(void), _Atomic uint32_t *tid,
+                     const _Atomic uint32_t *valid);
 
 // Can such a thread exist here, and is it harmless to try?
 bool os_helper_allowed(void);

@@ -109,8 +109,8 @@ bool os_on_thread_exit(void (*exit_hook)(void *), void *argument) {
     return done;
 }
 
-bool os_on_fork(void (*child)(void)) {
-    return pthread_atfork(NULL, NULL, child) == 0;
+bool os_on_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    return pthread_atfork(before, parent, child) == 0;
 }
 
 int os_write(int fd, const char *text, size_t length) {
