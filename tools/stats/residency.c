@@ -221,10 +221,16 @@ bool residency_has(struct residency *residency, uint64_t address) {
 }
 
 const struct residency_piece *residency_piece_of(const struct residency *residency, size_t region) {
-    for (size_t i = 0; i < residency->count; i++) {
-        if (residency->pieces[i].region == region) {
-            return &residency->pieces[i];
+    size_t low = 0;
+    size_t high = residency->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (residency->pieces[middle].region < region) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return NULL;
+    bool there = low < residency->count && residency->pieces[low].region == region;
+    return there ? &residency->pieces[low] : NULL;
 }
