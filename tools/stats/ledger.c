@@ -247,7 +247,10 @@ static void add_rest(struct taking *taking, const struct places *places) {
             place++;
         }
         if (piece != NULL) {
-            resident = residency_of_piece(taking->residency, piece);
+            // Of what lies outside a piece only the kernel's count is known.
+            uint64_t counted = residency_of_piece(taking->residency, piece);
+            bool whole = piece->end - piece->start == region->end - region->start;
+            resident = whole || counted > resident ? counted : resident;
             uint64_t ours = resident_ours(taking, places, place, region);
             resident -= ours < resident ? ours : resident;
         }
