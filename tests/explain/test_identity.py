@@ -64,6 +64,28 @@ int main(int argc, char **argv) {
     return 0;
 }"""
 
+# Takes the rights from parts of what it filled: of a small block, of a large one, and from a whole
+# mapping and the end of another one.
+CLOSED = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#define MIB ((size_t)1 << 20)
+static void close_part(size_t size, size_t from, size_t length) {
+    char *block = aligned_alloc(4096, size);
+    memset(block, 1, size);
+    if (mprotect(block + from, length, PROT_NONE)) exit(1);
+}
+int main(void) {
+    for (int i = 0; i < 100; i++) close_part(8192, 4096, 4096);
+    close_part(MIB, MIB / 4, MIB / 2);
+    close_part(64 * MIB, 0, 64 * MIB);
+    close_part(64 * MIB, 60 * MIB, 4 * MIB);
+    puts("ready"); fflush(stdout); getchar();
+    _Exit(0);
+}"""
+
 # Keeps blocks of 100 bytes, which take 112 each with a canary, and frees some that took 528.
 HARDENED = r"""
 #include <stdio.h>
@@ -219,6 +241,19 @@ sys.stdin.read()""", env={"PYTHONMALLOC": "malloc"})
             resident.add(stats["smaps"] >> 20)
             self.check_identity(self.ask("stats", "--freeze", subject.pid))
         self.assertGreater(len(resident), 1, "it did not move")
+
+    def test_identity_of_pages_without_rights(self):
+        """They stay in memory, and blocks in use stay blocks in use."""
+        subject = self.program(CLOSED)
+        blocks = (129 << 20) + 100 * 8192
+        stats = self.both_ways(subject.pid)
+        self.assertAlmostEqual(stats["resident"]["live"], blocks, delta=1 << 20)
+        self.assertLess(stats["resident"]["other"], 1 << 20)
+        self.assertLess(stats["untouched"], 1 << 20)
+        self.assertEqual(stats["blocks"]["mappings"], 2)
+        self.need("gcore")
+        self.succeed("gcore", "-o", self.folder / "core", subject.pid)
+        self.check_core(self.folder / f"core.{subject.pid}", stats)
 
     def check_zeros(self, subject, *first):
         pid = subject.pid

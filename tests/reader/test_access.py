@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 
 from onetest import BUILD, LIBRARY, LUCID, SOURCE, build_option, main
@@ -372,6 +374,26 @@ class Access(ReaderCase):
         text = self.lucid("layout", core).stdout
         self.assertNotRegex(text, "(?m) of $")
         self.assertIn("a program or library, not named here", text)
+
+    def test_layout_of_a_core_with_many_mappings(self):
+        """The text looks up no more for each of them than JSON does, which is the measure."""
+        count = 30000
+        core = self.folder / "core"
+        with open(LUCID, "rb") as command:
+            machine = struct.unpack_from("<H", command.read(64), 18)[0]
+        with open(core, "wb") as file:
+            file.write(b"\x7fELF\2\1\1" + bytes(9) + struct.pack(
+                "<HHIQQQIHHHHHH", 4, machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0))
+            for i in range(count):
+                file.write(struct.pack("<IIQQQQQQ", 1, 6, 64 + 56 * count, 0x10000000 + i * 0x2000,
+                                       0, 0, 0x1000, 0x1000))
+        seconds = []
+        for more in ((), ("--json",)):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+            text = self.lucid("layout", *more, core).stdout
+            seconds.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+        self.assertEqual(len(json.loads(text)["mappings"]), count)
+        self.assertLess(seconds[0], 3 * seconds[1])
 
     # ---- cores that are cut off ----------------------------------------------------------------
 

@@ -14,6 +14,36 @@ from pathlib import Path
 from onetest import BUILD, LIBRARY, LUCID, SOURCE, build_option, main
 from target import NOBODY, SUBJECT, ReaderCase
 
+KEEPERS = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void *freed[3];
+static pthread_barrier_t ready;
+static void *keep(void *number) {
+    char name[16], *block[100];
+    sprintf(name, "keeper-%ld", (long)number);
+    pthread_setname_np(pthread_self(), name);
+    for (int i = 0; i < 100; i++) block[i] = memset(malloc(500), 1, 500);
+    for (int i = 0; i < 100; i++) free(block[i]);
+    freed[(long)number] = block[99];
+    pthread_barrier_wait(&ready);
+    for (;;) pause();
+}
+int main(void) {
+    pthread_t thread;
+    pthread_barrier_init(&ready, NULL, 4);
+    for (long i = 0; i < 3; i++) pthread_create(&thread, NULL, keep, (void *)i);
+    pthread_barrier_wait(&ready);
+    printf("ready pid=%d freed=%p,%p,%p\n", (int)getpid(), freed[0], freed[1], freed[2]);
+    fflush(stdout);
+    while (getchar() != EOF) {}
+    _exit(0);
+}"""
+
 
 class Reader(ReaderCase):
     # ---- the commands on a living process ----------------------------------------------------
@@ -349,6 +379,60 @@ class Reader(ReaderCase):
         self.check_demo(subject)
         layout = self.ask("layout", subject.pid)
         self.assertEqual(layout["program"]["end"]["source"], "symbol")
+
+    # ---- containers --------------------------------------------------------------------------
+
+    def start_in_a_container(self):
+        """Three threads that keep freed blocks and sleep, as the first process of a PID namespace.
+        With what the kernel calls them out here, by their numbers out here."""
+        isolated = ("unshare", "-pf", "--mount-proc", "--kill-child")
+        if os.geteuid() != 0 or self.run_command(*isolated, "true").returncode != 0:
+            self.skipTest("no right to make a PID namespace")
+        program = self.compile(KEEPERS, "-pthread")
+        subject = self.start("-pf", "--mount-proc", "--kill-child", "env",
+                             f"LD_PRELOAD={LIBRARY}", "LUCID_OPTIONS=helper=0", program,
+                             library=None, program="unshare")
+        self.assertEqual(subject.facts["pid"], "1")
+        subject.pid = int(self.succeed("pgrep", "-P", subject.process.pid))
+        tasks = Path(f"/proc/{subject.pid}/task")
+        names = {int(task.name): (task / "comm").read_text().strip() for task in tasks.iterdir()}
+        self.assertEqual(len(names), 4)
+        return subject, names
+
+    def names_of(self, answer):
+        return {thread["tid"]: thread["name"] for thread in answer["threads"]}
+
+    def test_threads_of_a_container(self):
+        subject, names = self.start_in_a_container()
+        for more in ((), ("--freeze",)):
+            arena = self.ask("arena", *more, subject.pid)
+            self.assertEqual(self.names_of(arena), names)
+        self.assertFalse(any(thread["inside"] for thread in arena["threads"]))
+        self.assertEqual(self.names_of(self.ask("stats", subject.pid)), names)
+        text = self.lucid("arena", subject.pid).stdout
+        for tid, name in names.items():
+            self.assertRegex(text, rf"(?m)^ +{tid} +{name} ")
+        keepers = [str(tid) for tid, name in names.items() if name.startswith("keeper")]
+        for address in subject.facts["freed"].split(","):
+            block = self.lucid("block", subject.pid, address).stdout
+            self.assertIn(re.search(r"of thread (\d+) keeper", block).group(1), keepers)
+        explained = self.ask("explain", subject.pid)
+        self.assertEqual({thread["asleep"] for thread in explained["threads"]}, {True})
+        self.assertLessEqual(self.names_of(explained).items(), names.items())
+        self.assertIn("are those of 4 that were asleep",
+                      self.lucid("explain", subject.pid).stdout)
+        top = self.ask("top", "--once", subject.pid)
+        self.assertEqual(self.names_of(top), names)
+        self.assertEqual({thread["state"] for thread in top["threads"]}, {"S"})
+        self.finish(subject)
+
+    def test_threads_of_a_container_in_gdb(self):
+        if shutil.which("gdb") is None:
+            self.skipTest("gdb is not installed")
+        subject, names = self.start_in_a_container()
+        text = self.gdb("-p", subject.pid, "-ex", f"source {SOURCE / 'tools/gdb/lucid-gdb.py'}",
+                        "-ex", "lucid arena --json")
+        self.assertEqual(self.names_of(self.first_json(text)), names)
 
     def test_32_bit_is_refused(self):
         source = self.write("p.s", ".globl _start\n_start: mov $29,%eax\nint $0x80\njmp _start\n")

@@ -54,13 +54,9 @@ static void rank_thread(struct reasons *reasons, struct reason_thread thread) {
     reasons->threads[at] = thread;
 }
 
-static bool is_asleep(const struct target *target, pid_t tid) {
-    for (size_t i = 0; i < target->thread_count; i++) {
-        if (target->threads[i].tid == tid) {
-            return strchr("SDI", target->threads[i].state) != NULL;
-        }
-    }
-    return false;
+static bool is_asleep(const struct target *target, const struct snapshot_heap *heap) {
+    const struct target_thread *thread = target_thread_named_by(target, heap->record.tid);
+    return thread != NULL && strchr("SDI", thread->state) != NULL;
 }
 
 static void take_threads(struct reasons *reasons, const struct session *session) {
@@ -75,7 +71,7 @@ static void take_threads(struct reasons *reasons, const struct session *session)
             reasons->ended_cached += cached;
             continue;
         }
-        bool asleep = reasons->states_known && is_asleep(target, heap->tid);
+        bool asleep = reasons->states_known && is_asleep(target, heap);
         reasons->thread_total++;
         reasons->asleep += asleep;
         reasons->asleep_cached += asleep ? cached : 0;

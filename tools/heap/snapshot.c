@@ -144,23 +144,22 @@ static uint32_t add_bin(struct snapshot *snapshot, unsigned class, const struct 
 static void name_heap(const struct snapshot *snapshot, const struct root_places *all,
                       struct snapshot_heap *heap) {
     const struct target *target = snapshot->target;
-    heap->tid = heap->record.tid != 0 ? (pid_t)heap->record.tid : target->pid;
-    for (size_t i = 0; i < target->thread_count; i++) {
-        const struct target_thread *thread = &target->threads[i];
-        if (thread->tid != heap->tid) {
-            continue;
-        }
-        snprintf(heap->name, sizeof(heap->name), "%s", thread->name);
-        if (!thread->has_registers) {
-            continue; // it runs
-        }
-        heap->outside = true;
-        for (size_t k = 0; k < all->count; k++) {
-            // A static program is one file with its allocator: nothing can be told from there.
-            if (thread->pc >= all->code[k].start && thread->pc < all->code[k].end) {
-                heap->inside = true;
-                heap->outside = false;
-            }
+    const struct target_thread *thread = target_thread_named_by(target, heap->record.tid);
+    if (thread == NULL) {
+        heap->tid = heap->record.tid != 0 ? (pid_t)heap->record.tid : target->pid;
+        return;
+    }
+    heap->tid = thread->tid;
+    snprintf(heap->name, sizeof(heap->name), "%s", thread->name);
+    if (!thread->has_registers) {
+        return; // it runs
+    }
+    heap->outside = true;
+    for (size_t k = 0; k < all->count; k++) {
+        // A static program is one file with its allocator: nothing can be told from there.
+        if (thread->pc >= all->code[k].start && thread->pc < all->code[k].end) {
+            heap->inside = true;
+            heap->outside = false;
         }
     }
 }

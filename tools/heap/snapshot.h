@@ -28,7 +28,7 @@ struct snapshot_cached {
 
 struct snapshot_heap {
     struct reader_heap record;
-    pid_t tid; // the real one
+    pid_t tid; // by which others know the thread; of an ended one the number it had for itself
     char name[16 + 1];
     bool inside;                 // its thread stood still inside the allocator
     bool outside;                // its thread stood still elsewhere

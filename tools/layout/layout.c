@@ -135,6 +135,7 @@ static void print_size(uint64_t bytes, bool known) {
 static void print_mappings(const struct view_of_process *seen) {
     struct out *out = &out_standard;
     const struct target *target = &seen->target;
+    const struct region *heap = regions_named(&target->regions, "[heap]");
     uint64_t last = 0;
     char owner[512];
     char size[SIZE_TEXT];
@@ -142,7 +143,7 @@ static void print_mappings(const struct view_of_process *seen) {
                   "     HUGE  OWNER\n");
     for (size_t i = 0; i < target->regions.count; i++) {
         const struct region *region = &target->regions.list[i];
-        if (region == regions_named(&target->regions, "[heap]") && seen->map.gap_known) {
+        if (region == heap && seen->map.gap_known) {
             out_format(out, "  ------ gap of %s before the break\n",
                        human_size(size, seen->map.gap));
         } else if (last != 0 && region->start < (uint64_t)1 << 63 &&

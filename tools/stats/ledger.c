@@ -221,24 +221,39 @@ static void add_classes(struct ledger *ledger) {
     ledger->part[PART_DIRTY] = ledger->dirty_pool + ledger->dirty_spans + ledger->dirty_top;
 }
 
+// Bytes in memory of what the heap has in a region. `place`: the first that ends behind its start.
+static uint64_t resident_ours(struct taking *taking, const struct places *places, size_t place,
+                              const struct region *region) {
+    uint64_t resident = 0;
+    for (; place < places->count && places->list[place].start < region->end; place++) {
+        const struct residency_range *range = &places->list[place];
+        uint64_t from = range->start > region->start ? range->start : region->start;
+        uint64_t to = range->end < region->end ? range->end : region->end;
+        resident += resident_plain(taking, from, to);
+    }
+    return resident;
+}
+
 // What the regions hold beyond the heap. Where the heap is in a region, its pages are counted one
 // by one, elsewhere the kernel's own count is taken.
 static void add_rest(struct taking *taking, const struct places *places) {
     struct ledger *ledger = taking->ledger;
     const struct target *target = taking->snapshot->target;
+    size_t place = 0;
     for (size_t i = 0; i < target->regions.count; i++) {
         const struct region *region = &target->regions.list[i];
         const struct residency_piece *piece = residency_piece_of(taking->residency, i);
         uint64_t resident = region->resident;
+        while (place < places->count && places->list[place].end <= region->start) {
+            place++;
+        }
         if (piece != NULL) {
-            resident = residency_of_piece(taking->residency, piece);
-            for (size_t k = 0; k < places->count && resident > 0; k++) {
-                const struct residency_range *range = &places->list[k];
-                uint64_t from = range->start > region->start ? range->start : region->start;
-                uint64_t to = range->end < region->end ? range->end : region->end;
-                uint64_t ours = resident_plain(taking, from, to);
-                resident -= ours < resident ? ours : resident;
-            }
+            // Of what lies outside a piece only the kernel's count is known.
+            uint64_t counted = residency_of_piece(taking->residency, piece);
+            bool whole = piece->end - piece->start == region->end - region->start;
+            resident = whole || counted > resident ? counted : resident;
+            uint64_t ours = resident_ours(taking, places, place, region);
+            resident -= ours < resident ? ours : resident;
         }
         ledger->part[places_part(taking->snapshot, region)] += resident;
     }

@@ -100,20 +100,44 @@ static bool read_states(struct residency *residency, const struct residency_piec
 
 // ---- all ----------------------------------------------------------------------------------------
 
-static bool add_piece(struct residency *residency, size_t region) {
+static bool add_piece(struct residency *residency, size_t region, struct residency_range part) {
     const struct region *r = &residency->target->regions.list[region];
     residency->pieces = memory_grow(residency->pieces, residency->count, &residency->capacity,
                                     sizeof(struct residency_piece));
     struct residency_piece *piece = &residency->pieces[residency->count++];
-    *piece = (struct residency_piece){.start = r->start, .end = r->end, .region = region};
+    *piece = (struct residency_piece){.start = part.start, .end = part.end, .region = region};
     if (residency->estimated) {
         // What a core does not contain may be as large as its header likes.
         uint64_t page = residency->target->page_size;
         uint64_t stored = (r->stored + page - 1) / page * page;
-        piece->end = stored < r->end - r->start ? r->start + stored : r->end;
+        uint64_t end = stored < r->end - r->start ? r->start + stored : r->end;
+        end = end > part.start ? end : part.start;
+        piece->end = end < part.end ? end : part.end;
     }
     piece->states = memory_take(pages_of(residency, piece) + 1);
     return read_states(residency, piece);
+}
+
+// What is to be looked at of a region in which these ranges lie.
+static struct residency_range part_of(const struct region *region,
+                                      const struct residency_range *ranges, size_t count) {
+    struct residency_range part = {region->start, region->end};
+    if (region->rights[0] == 'r') {
+        return part;
+    }
+    // The kernel joins it with the reserved address space beside it, which can be large.
+    for (size_t i = 0; i < count && ranges[i].start < region->end; i++) {
+        part.end = ranges[i].end < region->end ? ranges[i].end : region->end;
+    }
+    part.start = ranges[0].start > region->start ? ranges[0].start : region->start;
+    return part;
+}
+
+// Reserved address space has no memory. A page that was written does, also when the program has
+// taken its rights away since.
+static bool holds_memory(const struct residency *residency, const struct region *region) {
+    return region->rights[0] == 'r' ||
+           (residency->estimated ? region->stored > 0 : region->resident > 0);
 }
 
 static void count_region(struct residency *residency, const struct region *region) {
@@ -142,10 +166,9 @@ bool residency_take(struct residency *residency, struct target *target,
             range++;
         }
         bool ours = range < count && ranges[range].start < region->end;
-        bool guessed = residency->estimated && region->rights[1] == 'w';
-        // Reserved address space has no memory, and can be large.
-        if ((ours || guessed) && region->rights[0] == 'r') {
-            known = add_piece(residency, i);
+        bool guessed = residency->estimated && strncmp(region->rights, "rw", 2) == 0;
+        if (guessed || (ours && holds_memory(residency, region))) {
+            known = add_piece(residency, i, part_of(region, &ranges[range], count - range));
         }
     }
     if (!residency->counted || residency->estimated) {
@@ -228,10 +251,16 @@ bool residency_has(struct residency *residency, uint64_t address) {
 }
 
 const struct residency_piece *residency_piece_of(const struct residency *residency, size_t region) {
-    for (size_t i = 0; i < residency->count; i++) {
-        if (residency->pieces[i].region == region) {
-            return &residency->pieces[i];
+    size_t low = 0;
+    size_t high = residency->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (residency->pieces[middle].region < region) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return NULL;
+    bool there = low < residency->count && residency->pieces[low].region == region;
+    return there ? &residency->pieces[low] : NULL;
 }

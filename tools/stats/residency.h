@@ -10,7 +10,7 @@ struct residency_range {
     uint64_t end;
 };
 
-// A region with something of the heap in it.
+// A region with something of the heap in it; of one that may not be read only that part.
 struct residency_piece {
     uint64_t start;
     uint64_t end;

@@ -35,6 +35,7 @@ static void read_status(struct target *target, const struct note *note, size_t *
         memory_grow(target->threads, target->thread_count, capacity, sizeof(struct target_thread));
     target->threads[target->thread_count++] = (struct target_thread){
         .tid = status.pr_pid,
+        .own = status.pr_pid,
         .state = '?',
         .has_registers = true,
         .pc = status.pr_reg[REGISTER_PC],

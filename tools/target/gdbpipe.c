@@ -104,6 +104,7 @@ static void read_threads(struct target *target) {
         line = end != NULL ? end + 1 : NULL;
     }
     free(text);
+    target_find_own_numbers(target);
 }
 
 // `pipes` is "ASK,ANSWER,PID,NAME": two file descriptors and what gdb knows of its program.

@@ -319,6 +319,7 @@ void target_list_threads(struct target *target) {
     if (target->thread_count > 0) {
         qsort(target->threads, target->thread_count, sizeof(struct target_thread), by_tid);
     }
+    target_find_own_numbers(target);
 }
 
 static int open_at(pid_t pid, const char *format, const char *name) {

@@ -14,6 +14,7 @@ enum target_kind { TARGET_LIVE, TARGET_CORE, TARGET_GDB };
 // What is known of a thread. Registers are known in cores, and of frozen or launched processes.
 struct target_thread {
     pid_t tid;
+    pid_t own;  // what gettid tells it: in a container another number
     char state; // as in /proc/PID/stat; '?' in a core
     char name[16 + 1];
     bool has_registers;
@@ -89,6 +90,12 @@ void target_thaw(struct target *target);
 
 // The target's threads with their states; registers where known.
 void target_list_threads(struct target *target);
+
+// Sets `own` of the threads that were listed.
+void target_find_own_numbers(struct target *target);
+
+// The thread of which the heap noted this number: its own, or 0 for the first one. NULL: it ended.
+const struct target_thread *target_thread_named_by(const struct target *target, uint32_t own);
 
 // A thread by whose files in /proc and whose number the memory of the process can be reached: the
 // first one, or another when that has ended and left the others at work. All ended: the first.

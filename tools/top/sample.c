@@ -27,13 +27,9 @@ static struct sample_counts read_counts(const struct snapshot *snapshot,
     };
 }
 
-static char thread_state(const struct target *target, pid_t tid) {
-    for (size_t i = 0; i < target->thread_count; i++) {
-        if (target->threads[i].tid == tid) {
-            return target->threads[i].state;
-        }
-    }
-    return '-';
+static char thread_state(const struct target *target, const struct snapshot_heap *heap) {
+    const struct target_thread *thread = target_thread_named_by(target, heap->record.tid);
+    return thread != NULL ? thread->state : '-';
 }
 
 static uint64_t rise(uint64_t now, uint64_t before) {
@@ -79,7 +75,7 @@ static void take_threads(struct sample *sample) {
         struct sample_thread *thread = &sample->threads[sample->thread_count++];
         thread->heap = heap->record.address;
         thread->tid = heap->tid;
-        thread->state = thread_state(&sample->session->target, heap->tid);
+        thread->state = thread_state(&sample->session->target, heap);
         thread->cached = ledger_heap_cached(snapshot, heap);
         thread->counts = counts;
         snprintf(thread->name, sizeof(thread->name), "%s", heap->name);
