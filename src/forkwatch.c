@@ -83,8 +83,8 @@ COLD void fork_watch(void) {
     struct fork_page *none = NULL;
     if (__atomic_compare_exchange_n(&root.live.fork_page, &none, page, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
-        (void)os_on_fork(before, parent,
-                         child); // without it a child may have to leave some memory unused
+        // Without them a child may have to leave some memory unused.
+        (void)os_on_fork(before, parent, child);
     } else if (page != &plain) {
         (void)os_unmap_fenced(page, root.fixed.page_size);
     }

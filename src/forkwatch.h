@@ -9,7 +9,7 @@
 void fork_watch(void);
 
 // Is this the child of a fork that has rebuilt nothing yet? Then the helper's words are its
-// parent's. false while nobody watches.
+// parent's. False while nobody watches.
 static inline bool fork_is_stale(void) {
     const struct fork_page *page = __atomic_load_n(&root.live.fork_page, __ATOMIC_ACQUIRE);
     return page != NULL && atomic_load(&page->known) == 0;
