@@ -12,13 +12,17 @@ static struct fork_page plain;
 #define HELPER_WAITS 100u
 #define HELPER_WAIT_MS 10u
 
+static struct fork_page *shared_page(void) {
+    return __atomic_load_n(&root.live.fork_page, __ATOMIC_ACQUIRE);
+}
+
 // One that was killed in the middle of it has no number.
 static bool helper_looks(const struct fork_page *page) {
     return atomic_load(&page->looks) != 0 && atomic_load(&root.live.giving.tid) != 0;
 }
 
 static COLD void before(void) {
-    struct fork_page *page = root.live.fork_page;
+    struct fork_page *page = shared_page();
     (void)atomic_fetch_add(&page->forks, 1);
     for (unsigned i = 0; i < FORK_WAITS_MS && helper_looks(page); i++) {
         os_wait_while(&page->looks, 1, 1);
@@ -26,11 +30,11 @@ static COLD void before(void) {
 }
 
 static COLD void parent(void) {
-    (void)atomic_fetch_sub(&root.live.fork_page->forks, 1);
+    (void)atomic_fetch_sub(&shared_page()->forks, 1);
 }
 
 COLD void fork_helper_works(void) {
-    struct fork_page *page = root.live.fork_page;
+    struct fork_page *page = shared_page();
     atomic_store(&page->looks, 1);
     uint32_t forks = atomic_load(&page->forks);
     for (unsigned i = 0; i < HELPER_WAITS && forks != 0; i++) {
@@ -42,7 +46,7 @@ COLD void fork_helper_works(void) {
 }
 
 COLD void fork_helper_rests(void) {
-    struct fork_page *page = root.live.fork_page;
+    struct fork_page *page = shared_page();
     atomic_store(&page->looks, 0);
     if (atomic_load(&page->forks) != 0) {
         os_wake(&page->looks);

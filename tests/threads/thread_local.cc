@@ -33,17 +33,17 @@ static void work(int seed) {
 }
 
 int main() {
-    size_t before = 0;
-    for (int i = 0; i < 5000; i++) {
+    size_t before = test_resident(); // the C library's code for that is resident from here on
+    for (int i = 0; i < 7000; i++) {
         std::thread thread(work, i + 1);
         thread.join();
-        if (i == 500) {
+        if (i == 2000) { // by then the helper has been there, and its code is resident
             before = test_resident();
         }
     }
     size_t after = test_resident();
     size_t growth = after > before ? after - before : 0;
-    std::printf("5000 threads with thread_local objects: %zu bytes of growth\n", growth);
-    REQUIRE(growth <= 100 * 4500, "%zu bytes", growth);
+    std::printf("5000 threads more with thread_local objects: %zu bytes of growth\n", growth);
+    REQUIRE(growth <= 100 * 5000, "%zu bytes", growth);
     return 0;
 }
