@@ -115,6 +115,9 @@
 #define GROWTH_ENOUGH 4u                    // none goes once one in so many of all went before
 #define GROWTH_PIECE_MIN ((size_t)64 << 10) // less is not worth a system call
 
+// Nor does any in a heap smaller than this: it reaches its peak all the same, a few blocks later.
+#define GROWTH_HEAP_MIN (LUCID_STRESS ? UNIT_SIZE * 8 : (size_t)8 << 20)
+
 // Giving back (purge.h): how much free memory makes it worth while, and how long it must be free.
 #define HELPER_START_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)2 << 20)
 #define TRIM_AFTER_BYTES (LUCID_STRESS ? UNIT_SIZE * 4 : (size_t)4 << 20)

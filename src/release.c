@@ -193,6 +193,9 @@ void release_for_recycled(void) {
 static uint64_t dirty_in_vain(void) {
     uint64_t clean = pool()->free_units - pool()->dirty_units;
     uint64_t touched = atomic_load_explicit(&root.live.top, memory_order_relaxed) - clean;
+    if (touched < GROWTH_HEAP_MIN >> UNIT_SHIFT) {
+        return 0;
+    }
     if (pool()->growth_units > touched / GROWTH_ENOUGH) {
         return 0; // large blocks come and go for long: what goes for one is what the next one takes
     }
