@@ -44,6 +44,15 @@ static size_t populate_most(void) {
     return os_single_threaded() ? POPULATE_ZEROED_MAX : POPULATE_ZEROED_THREADS_MAX;
 }
 
+static void count_made(void) {
+    struct heap *heap = heap_mine();
+    if (heap != heap_of_nobody()) {
+        heap->counters.larges++;
+    } else {
+        (void)atomic_fetch_add_explicit(&root.live.larges, 1, memory_order_relaxed);
+    }
+}
+
 static unsigned lane_here(void) {
     const struct heap *heap = heap_mine();
     return heap == heap_of_nobody() ? 0 : heap->lane;
@@ -100,6 +109,7 @@ static void *run_new(size_t size, size_t room, size_t alignment, bool zero,
     run_at(head)->birth = (uint32_t)os_now_ms();
     run_at(head)->region = region;
     run_store(head, RUN_LARGE, units_for(room));
+    count_made();
     event_raise(EVENT_LARGE_MADE, (void *)unit_address(head), size, 0, 1);
     return (void *)unit_address(head);
 }
@@ -151,7 +161,11 @@ COLD void *large_new_mapping(size_t size, size_t alignment, bool zero,
         release_for_recycled(); // what is recycled is not to lie about beside it
     }
     void *block = mapping_new(size, alignment, region);
-    if (block != NULL && !zero) { // what is to be zero may be a table that stays mostly empty
+    if (block == NULL) {
+        return NULL;
+    }
+    count_made();
+    if (!zero) { // what is to be zero may be a table that stays mostly empty
         huge_mapping_filled((uintptr_t)block, align_up(size, root.fixed.page_size));
     }
     return block;

@@ -121,8 +121,7 @@ struct heap_counters {
     uint64_t refill_blocks;
     uint64_t flushes; // times blocks went from a bin back to their spans
     uint64_t flush_blocks;
-    uint64_t larges; // large blocks and mappings allocated
-    uint64_t large_frees;
+    uint64_t larges; // large blocks and mappings made
 };
 
 enum heap_state {
@@ -521,6 +520,7 @@ struct root_live {
 
     // Written now and then.
     struct mapping_table mappings;
+    _Atomic uint64_t larges;   // large blocks and mappings made by threads without a heap
     _Atomic uint64_t recycled; // bytes of the largest block freed so far that is recycled (large.c)
     _Atomic uint32_t heap_lock; // guards the registry
     uint32_t heap_count;

@@ -24,6 +24,15 @@ for line in sys.stdin:
     kept.append(bytearray(30 << 20))
 """
 
+LARGES = """
+import time
+print("ready", flush=True)
+while True:
+    for size in range(20):
+        kept = bytearray(size << 17)
+    time.sleep(0.001)
+"""
+
 
 # Its exit code, and whether the terminal is as before; then nothing more, so that it can be seen.
 LEFT_BEHIND = "; code=$?; stty -a | grep -ow -e '-*echo' -e '-*icanon'; echo ended $code; cat"
@@ -326,6 +335,19 @@ class Top(AccountCase):
             self.assertEqual(answer["reading"], reading)
             self.check_identity(answer)
         self.assertEqual(rest, "")
+
+    def test_top_counts_large_blocks(self):
+        subject = self.python(LARGES, env={"PYTHONMALLOC": "malloc"})
+        done = self.lucid("top", "--batch", "--json", "--count", 2, "--interval", 0.5, subject.pid)
+        decoder = json.JSONDecoder()
+        _, end = decoder.raw_decode(done.stdout)
+        answer, _ = decoder.raw_decode(done.stdout[end:].lstrip())
+        mine, = [thread for thread in answer["threads"] if thread["tid"] == subject.pid]
+        self.assertGreater(mine["larges"], 20)
+        self.assertGreaterEqual(answer["per_second"]["larges"], mine["larges"])
+        counted = {thread["tid"]: thread["larges"]
+                   for thread in self.ask("arena", subject.pid)["threads"]}
+        self.assertGreater(counted[subject.pid], 20)
 
     def test_top_batch_ends_with_the_target(self):
         subject = self.many()

@@ -346,6 +346,34 @@ static void is_never_longer_than_its_units_can_tell(void **state) {
     assert_null(large_new_run(1, RUN_BYTES_MAX + 1, false, NULL));
 }
 
+// ---- counted ------------------------------------------------------------------------------------
+
+static void *make_without_heap(void *argument) {
+    (void)argument;
+    lucid_free(large_new(POPULATE_ZEROED_MAX, BLOCK_ALIGN, false, NULL));
+    return heap_mine() == heap_of_nobody() ? NULL : argument;
+}
+
+// Runs and mappings count in the heap of their thread, or for all threads without one.
+static void are_counted(void **state) {
+    (void)state;
+    lucid_free(lucid_malloc(1)); // a heap
+    uint64_t before = heap_mine()->counters.larges;
+    uint64_t of_nobody = atomic_load(&root.live.larges);
+    lucid_free(large_new(POPULATE_ZEROED_MAX, BLOCK_ALIGN, false, NULL));
+    lucid_free(large_new_mapping(RECYCLED_MAX + 1, BLOCK_ALIGN, false, NULL));
+    assert_null(large_new(SIZE_MAX / 4, BLOCK_ALIGN, false, NULL));
+    assert_int_equal(heap_mine()->counters.larges, before + 2);
+    assert_int_equal(atomic_load(&root.live.larges), of_nobody);
+    pthread_t thread;
+    void *had_heap = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, make_without_heap, &barrier), 0);
+    (void)pthread_join(thread, &had_heap);
+    if (had_heap == NULL) {
+        assert_int_equal(atomic_load(&root.live.larges), of_nobody + 1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_have_more_put_there),
@@ -366,6 +394,7 @@ int main(void) {
         cmocka_unit_test(nor_has_what_a_region_has),
         cmocka_unit_test(nor_has_anything_hardened),
         cmocka_unit_test(nor_has_anything_with_a_limit),
+        cmocka_unit_test(are_counted),
     };
     return cmocka_run_group_tests(tests, without_helper, NULL);
 }

@@ -62,7 +62,8 @@ static void take_threads(struct sample *sample) {
     size_t old_count = sample->thread_count;
     sample->threads = memory_take((snapshot->heap_count + 1) * sizeof(*sample->threads));
     sample->thread_count = 0;
-    memset(&sample->counts, 0, sizeof(sample->counts));
+    // Threads without a heap count together.
+    sample->counts = (struct sample_counts){.larges = snapshot->reader.live.larges};
     for (size_t i = 0; i < snapshot->heap_count; i++) {
         const struct snapshot_heap *heap = &snapshot->heaps[i];
         struct sample_counts counts = read_counts(snapshot, heap);
