@@ -292,9 +292,10 @@ void arena_populate(uint32_t head, size_t bytes) {
     if (huge_covers(start) || __atomic_load_n(&live()->populate_refused, __ATOMIC_RELAXED) != 0) {
         return;
     }
-    if (os_populate((void *)start, align_up(bytes, root.fixed.page_size))) {
+    bool never = false;
+    if (os_populate((void *)start, align_up(bytes, root.fixed.page_size), &never)) {
         run_at(head)->dirty = (uint32_t)((bytes + UNIT_SIZE - 1) >> UNIT_SHIFT);
-    } else {
+    } else if (never) {
         __atomic_store_n(&live()->populate_refused, 1, __ATOMIC_RELAXED);
     }
 }

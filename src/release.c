@@ -244,11 +244,10 @@ static uint32_t take_useless(uint64_t wanted) {
     return 0;
 }
 
-void release_for_growth(void) {
+// About `wanted` dirty units go. pre: the pool's lock is held; it is dropped.
+static COLD void release_useless(uint64_t wanted) {
     uint64_t released = 0;
     uint32_t count = 1;
-    os_lock(&pool()->lock);
-    uint64_t wanted = dirty_in_vain();
     while (released < wanted && count > 0) {
         uint32_t piece = take_useless(wanted - released);
         if (piece == 0) {
@@ -264,6 +263,16 @@ void release_for_growth(void) {
     pool()->most_touched += wanted - min_size(released, wanted) + released / GROWTH_REGRET;
     pool()->growth_units += released;
     (void)account(released, count == 0);
+}
+
+void release_for_growth(void) {
+    os_lock(&pool()->lock);
+    uint64_t wanted = dirty_in_vain();
+    if (wanted != 0) {
+        release_useless(wanted);
+    } else {
+        os_unlock(&pool()->lock);
+    }
 }
 
 // Clean runs: nobody needs them back in a hurry here, so the lock is kept.

@@ -176,8 +176,11 @@ bool os_purge(void *start, size_t length) {
            raw_call4(SYS_madvise, (long)start, (long)length, MADV_DONTNEED, 0) == 0;
 }
 
-bool os_populate(void *start, size_t length) {
-    return raw_call4(SYS_madvise, (long)start, (long)length, MADV_POPULATE_WRITE, 0) == 0;
+bool os_populate(void *start, size_t length, bool *never) {
+    long answer = raw_call4(SYS_madvise, (long)start, (long)length, MADV_POPULATE_WRITE, 0);
+    *never = answer != 0 && answer != -ENOMEM && answer != -EFAULT && answer != -EHWPOISON &&
+             answer != -EINTR && answer != -EAGAIN;
+    return answer == 0;
 }
 
 void os_advise_huge(void *start, size_t length) {

@@ -66,8 +66,9 @@ void os_advise_huge(void *start, size_t length);
 void os_advise_small(void *start, size_t length);
 
 // Has the kernel put zeroed memory behind these addresses at once, which costs a third less than a
-// fault for each page. False: it cannot, or there is no memory; a later access decides.
-bool os_populate(void *start, size_t length);
+// fault for each page. False: it cannot (`never`, written either way: nor will it later), or there
+// is no memory; a later access decides.
+bool os_populate(void *start, size_t length, bool *never);
 
 // From now on a child of fork sees zeros here. False: not supported.
 bool os_wipe_on_fork(void *start, size_t length);

@@ -300,12 +300,24 @@ static void fork_without_wiping(void) {
 }
 
 // Before 5.14 it does not bring pages in when it is asked to.
-static void growth_without_populate(void) {
-    refuse_call(SYS_madvise, 2, 23, EINVAL); // MADV_POPULATE_WRITE
+static void grow_without_populate(uint16_t error) {
+    refuse_call(SYS_madvise, 2, 23, error); // MADV_POPULATE_WRITE
     for (unsigned i = 0; i < 2000; i++) {
-        blocks[i] = lucid_calloc(1, 20000);
-        REQUIRE(blocks[i] != NULL && test_zero(blocks[i], 20000), "a block");
+        size_t size = i % 50 == 0 ? POPULATE_ZEROED_MAX : 20000;
+        blocks[i] = lucid_calloc(1, size);
+        REQUIRE(blocks[i] != NULL && test_zero(blocks[i], size), "a block");
     }
+}
+
+static void growth_without_populate(void) {
+    grow_without_populate(EINVAL);
+    REQUIRE(root.live.populate_refused != 0, "asked once, as it cannot");
+}
+
+// It can, and had no memory just then.
+static void growth_where_populate_fails(void) {
+    grow_without_populate(EFAULT);
+    REQUIRE(root.live.populate_refused == 0, "asked again, as it may succeed");
 }
 
 static void control_without_signals(void) {
@@ -336,6 +348,7 @@ static void old_kernels(void **state) {
     (void)state;
     in_child(fork_without_wiping);
     in_child(growth_without_populate);
+    in_child(growth_where_populate_fails);
     in_child(control_without_signals);
     in_child(limit_of_the_unknown);
 }
