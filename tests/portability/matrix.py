@@ -64,7 +64,8 @@ def pages(size):
                # The seeds of damaged cores, and a page that goes while its span stays, are made
                # for small pages.
                but=r"^(reader\.damaged_cores|misuse\.matrix)$",
-               quick=r"^(unit\.|stress\.(one_thread|threads)$|reader\.(heap|check|a_busy|core))")
+               quick=r"^(unit\.|stress\.(one_thread|threads)$|reader\.(heap|check|a_busy|"
+                     r"core_of_(gcore|the_kernel)$))")
 
 
 def kernel(page):
