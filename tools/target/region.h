@@ -51,4 +51,7 @@ bool regions_extent(const struct regions *regions, const char *name, uint64_t *s
 // Is all of [start, start + length) readable memory?
 bool regions_cover(const struct regions *regions, uint64_t start, uint64_t length);
 
+// Is all of [start, end) memory without a file? Only there an untouched page is all zeros.
+bool regions_without_file(const struct regions *regions, uint64_t start, uint64_t end);
+
 #endif
