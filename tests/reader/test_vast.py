@@ -54,6 +54,28 @@ int main(void) {
     return (int)read(0, &line, 1);
 }"""
 
+# Two blocks with mappings of their own. Of one the program takes all rights away, and with a word
+# it unmaps the middle of the other.
+LOCKED = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    size_t size = (size_t)64 << 20;
+    char *locked = malloc(size);
+    char *gone = malloc(size);
+    memset(locked, 1, 4096);
+    if (mprotect((void *)((unsigned long)locked & -4096ul), size, PROT_NONE) != 0 ||
+        (argc > 1 && munmap((void *)((unsigned long)gone + (size / 2) & -4096ul), 4096) != 0)) {
+        return 1;
+    }
+    printf("ready locked=%p gone=%p\\n", (void *)locked, (void *)gone);
+    fflush(stdout);
+    return (int)read(0, &size, 1);
+}"""
+
 
 class Vast(ReaderCase):
     def vast(self, *words):
@@ -111,6 +133,17 @@ class Vast(ReaderCase):
             self.skipTest("nothing was swapped out: there is no swap here, or no room in it")
         found = self.ask("find", "--string", NEEDLE, subject.pid)["found"]
         self.assertEqual(len(found), BLOCKS)
+
+    def test_check_of_a_block_without_rights(self):
+        """It is there. One of which a part was unmapped is not."""
+        program = self.compile(LOCKED, "-D_GNU_SOURCE", "-w")
+        subject = self.start(program=program)
+        answer = self.ask("check", subject.pid)
+        self.assertEqual(answer["findings"], [])
+        subject = self.start("unmap", program=program)
+        findings = self.ask("check", subject.pid, code=1)["findings"]
+        self.assertEqual([(finding["rule"], int(finding["address"], 16)) for finding in findings],
+                         [("mapping-gone", subject.address("gone"))])
 
     def test_stats_of_untouched_blocks(self):
         """A look at each page of 128 GiB was 6,500 calls, and 2,400 are these now. A kernel that

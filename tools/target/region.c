@@ -153,7 +153,7 @@ bool regions_cover(const struct regions *regions, uint64_t start, uint64_t lengt
     }
     while (start < end) {
         const struct region *region = regions_find(regions, start);
-        if (region == NULL || region->rights[0] != 'r') {
+        if (region == NULL) {
             return false;
         }
         start = region->end;
