@@ -2,6 +2,7 @@
 //
 //   OBSTACLE_MEMORY=1     another process's memory cannot be read
 //   OBSTACLE_YAMA=FILE    stands for /proc/sys/kernel/yama/ptrace_scope
+//   OBSTACLE_SCAN=1       a kernel before 6.7, which does not know PAGEMAP_SCAN
 //   OBSTACLE_STOP=1       ptrace and signals end the command with SIGABRT
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -56,6 +58,19 @@ EXPORT int open(const char *path, int flags, ...) {
     mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
     return open_by("open", path, flags, mode);
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...) {
+    int (*next)(int, unsigned long, ...) = dlsym(RTLD_NEXT, "ioctl");
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (getenv("OBSTACLE_SCAN") != NULL && _IOC_TYPE(request) == 'f' && _IOC_NR(request) == 16) {
+        errno = ENOTTY;
+        return -1;
+    }
+    return next(fd, request, argument);
 }
 
 static void refuse_to_stop(void) {

@@ -1,11 +1,13 @@
 #include "scan.h"
 
+#include "target/touched.h"
 #include "util/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PIECE ((size_t)4 << 20)
+#define WORTH_ASKING ((uint64_t)256 << 10) // what is smaller is read as fast as it is asked about
 
 static bool matches(const struct scan *scan, const unsigned char *at) {
     if (scan->bytes != NULL) {
@@ -47,8 +49,7 @@ static uint64_t next_region(const struct scan *scan, uint64_t address, uint64_t 
     return end;
 }
 
-void scan_range(const struct scan *scan, uint64_t start, uint64_t end) {
-    unsigned char *bytes = memory_take(PIECE);
+static void scan_all(const struct scan *scan, uint64_t start, uint64_t end, unsigned char *bytes) {
     size_t overlap = scan->length - 1; // what begins in one piece may end in the next
     for (uint64_t at = start; at < end && end - at > overlap;) {
         size_t want = end - at < PIECE ? (size_t)(end - at) : PIECE;
@@ -64,6 +65,39 @@ void scan_range(const struct scan *scan, uint64_t start, uint64_t end) {
         }
         at += want - overlap;
     }
+}
+
+static bool looks_for_zeros(const struct scan *scan) {
+    const unsigned char *bytes = scan->bytes;
+    size_t i = 0;
+    while (bytes != NULL && i < scan->length && bytes[i] == 0) {
+        i++;
+    }
+    return bytes != NULL ? i == scan->length : scan->low == 0;
+}
+
+// Nothing but zeros that is looked for reaches into an untouched page: a text has none, and a value
+// does not cross the end of a page.
+static bool may_skip_untouched(const struct scan *scan, uint64_t start, uint64_t end) {
+    return end > start && end - start >= WORTH_ASKING && !looks_for_zeros(scan) &&
+           regions_without_file(&scan->target->regions, start, end);
+}
+
+void scan_range(const struct scan *scan, uint64_t start, uint64_t end) {
+    uint64_t most = end > start ? end - start : 0;
+    unsigned char *bytes = memory_take(most < PIECE ? (size_t)most : PIECE);
+    struct touched walk;
+    uint64_t from = start;
+    uint64_t to = end;
+    if (!may_skip_untouched(scan, start, end) || !touched_begin(&walk, scan->target, start, end)) {
+        scan_all(scan, start, end, bytes);
+        free(bytes);
+        return;
+    }
+    while (touched_next(&walk, &from, &to)) {
+        scan_all(scan, from > start ? from : start, to < end ? to : end, bytes);
+    }
+    touched_end(&walk);
     free(bytes);
 }
 

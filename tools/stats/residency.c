@@ -1,5 +1,6 @@
 #include "residency.h"
 
+#include "target/touched.h"
 #include "util/memory.h"
 
 #include <stdlib.h>
@@ -11,14 +12,34 @@ static size_t pages_of(const struct residency *residency, const struct residency
     return (size_t)((piece->end - piece->start) / residency->target->page_size);
 }
 
+static size_t stretches_of(const struct residency *residency, const struct residency_piece *piece) {
+    return (pages_of(residency, piece) + RESIDENCY_STRETCH - 1) / RESIDENCY_STRETCH;
+}
+
+// Pages of a stretch: the last one may be shorter.
+static size_t pages_in(const struct residency *residency, const struct residency_piece *piece,
+                       size_t stretch) {
+    size_t rest = pages_of(residency, piece) - stretch * RESIDENCY_STRETCH;
+    return rest < RESIDENCY_STRETCH ? rest : RESIDENCY_STRETCH;
+}
+
+static uint64_t stretch_start(const struct residency *residency,
+                              const struct residency_piece *piece, size_t stretch) {
+    return piece->start + stretch * RESIDENCY_STRETCH * residency->target->page_size;
+}
+
 // Bytes of the pages that are in such a state.
 static uint64_t count_pages(const struct residency *residency, const struct residency_piece *piece,
                             uint8_t mask, uint8_t state) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < pages_of(residency, piece); i++) {
-        bytes += (piece->states[i] & mask) == state ? residency->target->page_size : 0;
+    uint64_t pages = 0;
+    for (size_t s = 0; s < stretches_of(residency, piece); s++) {
+        const uint8_t *states = piece->stretches[s];
+        size_t count = states != NULL ? pages_in(residency, piece, s) : 0;
+        for (size_t i = 0; i < count; i++) {
+            pages += (states[i] & mask) == state;
+        }
     }
-    return bytes;
+    return pages * residency->target->page_size;
 }
 
 uint64_t residency_of_piece(const struct residency *residency,
@@ -32,21 +53,37 @@ static bool is_zero(const unsigned char *bytes, size_t length) {
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-// A core does not tell what was in memory, but memory that was never written, or was given back,
-// is all zeros.
-static void guess_states(const struct residency *residency, const struct residency_piece *piece) {
+// Whether any page is in memory. A core does not tell what was, but memory that was never written,
+// or was given back, is all zeros.
+static bool guess_states(const struct residency *residency, uint64_t start, uint8_t *states,
+                         size_t pages, unsigned char *bytes) {
     const struct view *view = &residency->target->view;
     size_t page = (size_t)residency->target->page_size;
-    size_t pages = pages_of(residency, piece);
-    unsigned char *bytes = memory_take(GUESSED_AT_ONCE * page);
+    bool any = false;
     for (size_t i = 0; i < pages;) {
         size_t want = pages - i < GUESSED_AT_ONCE ? pages - i : GUESSED_AT_ONCE;
-        size_t got = view->read(view->context, piece->start + i * page, bytes, want * page) / page;
+        size_t got = view->read(view->context, start + i * page, bytes, want * page) / page;
         for (size_t j = 0; j < got; j++) {
-            piece->states[i + j] = is_zero(bytes + j * page, page) ? 0 : TARGET_PAGE_PRESENT;
+            states[i + j] = is_zero(bytes + j * page, page) ? 0 : TARGET_PAGE_PRESENT;
+            any |= states[i + j] != 0;
         }
         i += got == want ? got : got + 1; // the page that cannot be read stays as it was: absent
     }
+    return any;
+}
+
+static void guess_piece(const struct residency *residency, const struct residency_piece *piece) {
+    unsigned char *bytes = memory_take(GUESSED_AT_ONCE * residency->target->page_size);
+    uint8_t *states = NULL;
+    for (size_t s = 0; s < stretches_of(residency, piece); s++) {
+        states = states != NULL ? states : memory_take(RESIDENCY_STRETCH);
+        if (guess_states(residency, stretch_start(residency, piece, s), states,
+                         pages_in(residency, piece, s), bytes)) {
+            piece->stretches[s] = states;
+            states = NULL;
+        }
+    }
+    free(states);
     free(bytes);
 }
 
@@ -54,9 +91,11 @@ static void guess_states(const struct residency *residency, const struct residen
 
 static void make_zeros(const struct residency *residency, const struct residency_piece *piece,
                        uint8_t mask, uint8_t state) {
-    for (size_t i = 0; i < pages_of(residency, piece); i++) {
-        if ((piece->states[i] & mask) == state) {
-            piece->states[i] = TARGET_PAGE_ZERO;
+    for (size_t s = 0; s < stretches_of(residency, piece); s++) {
+        uint8_t *states = piece->stretches[s];
+        size_t count = states != NULL ? pages_in(residency, piece, s) : 0;
+        for (size_t i = 0; i < count; i++) {
+            states[i] = (states[i] & mask) == state ? TARGET_PAGE_ZERO : states[i];
         }
     }
 }
@@ -79,16 +118,44 @@ static void find_zeros(const struct residency *residency, const struct residency
     }
 }
 
+static bool read_stretches(const struct residency *residency, const struct residency_piece *piece,
+                           uint64_t from, uint64_t to) {
+    uint64_t bytes = RESIDENCY_STRETCH * residency->target->page_size;
+    bool known = true;
+    for (size_t s = (size_t)((from - piece->start) / bytes);
+         known && stretch_start(residency, piece, s) < to; s++) {
+        if (piece->stretches[s] == NULL) {
+            piece->stretches[s] = memory_take(RESIDENCY_STRETCH);
+            known = target_pages(residency->target, stretch_start(residency, piece, s),
+                                 pages_in(residency, piece, s), piece->stretches[s]);
+        }
+    }
+    return known;
+}
+
+static bool read_touched(const struct residency *residency, const struct residency_piece *piece) {
+    struct touched walk;
+    uint64_t from;
+    uint64_t to;
+    bool known = touched_begin(&walk, residency->target, piece->start, piece->end);
+    while (known && touched_next(&walk, &from, &to)) {
+        known = read_stretches(residency, piece, from, to);
+    }
+    known = known && !walk.failed;
+    touched_end(&walk);
+    return known;
+}
+
 static bool read_states(struct residency *residency, const struct residency_piece *piece) {
     const struct region *region = &residency->target->regions.list[piece->region];
     if (residency->estimated) {
-        guess_states(residency, piece);
+        guess_piece(residency, piece);
         return true;
     }
     if (region->counted && region->resident == 0 && region->swapped == 0) {
         return true;
     }
-    if (!target_pages(residency->target, piece->start, pages_of(residency, piece), piece->states)) {
+    if (!read_touched(residency, piece)) {
         return false;
     }
     if (region->counted) {
@@ -114,7 +181,9 @@ static bool add_piece(struct residency *residency, size_t region, struct residen
         end = end > part.start ? end : part.start;
         piece->end = end < part.end ? end : part.end;
     }
-    piece->states = memory_take(pages_of(residency, piece) + 1);
+    // One more: the last page of a core may be cut off.
+    size_t stretches = stretches_of(residency, piece) + 1;
+    piece->stretches = memory_take(stretches * sizeof(*piece->stretches));
     return read_states(residency, piece);
 }
 
@@ -183,7 +252,11 @@ bool residency_take(struct residency *residency, struct target *target,
 
 void residency_free(struct residency *residency) {
     for (size_t i = 0; i < residency->count; i++) {
-        free(residency->pieces[i].states);
+        const struct residency_piece *piece = &residency->pieces[i];
+        for (size_t s = 0; s < stretches_of(residency, piece); s++) {
+            free(piece->stretches[s]);
+        }
+        free(piece->stretches);
     }
     free(residency->pieces);
     memset(residency, 0, sizeof(*residency));
@@ -217,6 +290,17 @@ static const struct residency_piece *piece_at(struct residency *residency, uint6
     return &residency->pieces[found];
 }
 
+// State of the page of an address; `behind`: where the pages end that are as it for want of any.
+static uint8_t state_at(const struct residency *residency, const struct residency_piece *piece,
+                        uint64_t address, uint64_t *behind) {
+    size_t page = (size_t)((address - piece->start) / residency->target->page_size);
+    size_t stretch = page / RESIDENCY_STRETCH;
+    const uint8_t *states = piece->stretches[stretch];
+    *behind = states != NULL ? address + residency->target->page_size
+                             : stretch_start(residency, piece, stretch + 1);
+    return states != NULL ? states[page % RESIDENCY_STRETCH] : 0;
+}
+
 uint64_t residency_count(const struct residency *residency, uint64_t start, uint64_t end,
                          uint64_t from, uint64_t to, uint64_t *inside) {
     uint64_t page = residency->target->page_size;
@@ -225,10 +309,10 @@ uint64_t residency_count(const struct residency *residency, uint64_t start, uint
     for (size_t i = first_behind(residency, start); i < residency->count; i++) {
         const struct residency_piece *piece = &residency->pieces[i];
         uint64_t at = start > piece->start ? start : piece->start;
-        for (; at < piece->end && at < end; at += page) {
-            if (piece->states[(at - piece->start) / page] & TARGET_PAGE_PRESENT) {
+        for (uint64_t next = 0; at < piece->end && at < end; at = next) {
+            if (state_at(residency, piece, at, &next) & TARGET_PAGE_PRESENT) {
                 uint64_t low = at > from ? at : from;
-                uint64_t high = at + page < to ? at + page : to;
+                uint64_t high = next < to ? next : to;
                 resident += page;
                 *inside += high > low ? high - low : 0;
             }
@@ -243,11 +327,8 @@ uint64_t residency_count(const struct residency *residency, uint64_t start, uint
 bool residency_has(struct residency *residency, uint64_t address) {
     const struct residency_piece *piece =
         residency->count > 0 ? piece_at(residency, address) : NULL;
-    if (piece == NULL) {
-        return false;
-    }
-    size_t page = (size_t)((address - piece->start) / residency->target->page_size);
-    return (piece->states[page] & TARGET_PAGE_PRESENT) != 0;
+    uint64_t behind;
+    return piece != NULL && (state_at(residency, piece, address, &behind) & TARGET_PAGE_PRESENT);
 }
 
 const struct residency_piece *residency_piece_of(const struct residency *residency, size_t region) {

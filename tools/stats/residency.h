@@ -10,12 +10,14 @@ struct residency_range {
     uint64_t end;
 };
 
-// A region with something of the heap in it; of one that may not be read only that part.
+// A region with something of the heap in it; of one that may not be read only that part. Its pages
+// are kept by stretches of RESIDENCY_STRETCH: a thousand times more may be untouched than touched.
+#define RESIDENCY_STRETCH ((size_t)4096)
 struct residency_piece {
     uint64_t start;
     uint64_t end;
-    size_t region;   // its number in target->regions
-    uint8_t *states; // TARGET_PAGE_ bits of each page
+    size_t region;       // its number in target->regions
+    uint8_t **stretches; // TARGET_PAGE_ bits of each page; NULL: none of them is in memory
 };
 
 struct residency {

@@ -1,5 +1,5 @@
 // Which pages of a living target are in memory, and copying memory without touching the others.
-#include "target.h"
+#include "touched.h"
 
 #include "util/memory.h"
 
@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define PRESENT ((uint64_t)1 << 63)
@@ -16,33 +15,6 @@
 #define ALONE ((uint64_t)1 << 56)
 #define ENTRIES 4096u
 
-// Linux 6.7 and later tell the kernel's pages of zeros apart, small and huge ones; the headers of
-// Debian 12 do not know of it yet.
-struct scan_found {
-    uint64_t start;
-    uint64_t end;
-    uint64_t categories;
-};
-
-struct scan_request {
-    uint64_t size;
-    uint64_t flags;
-    uint64_t start;
-    uint64_t end;
-    uint64_t walk_end; // out
-    uint64_t found;    // address of an array of struct scan_found
-    uint64_t room;     // entries of it
-    uint64_t max_pages;
-    uint64_t inverted;
-    uint64_t mask;
-    uint64_t any_of;
-    uint64_t wanted;
-};
-
-#define SCAN_PAGES _IOWR('f', 16, struct scan_request)
-#define SCAN_IS_ZEROS ((uint64_t)1 << 5)
-#define SCAN_ROOM 256
-
 static uint8_t state_of(uint64_t entry) {
     return (uint8_t)((entry & PRESENT ? TARGET_PAGE_PRESENT : 0) |
                      (entry & SWAPPED ? TARGET_PAGE_SWAPPED : 0) |
@@ -50,30 +22,18 @@ static uint8_t state_of(uint64_t entry) {
                      ((entry & (PRESENT | ALONE)) == PRESENT ? TARGET_PAGE_SHARED : 0));
 }
 
-// A page of zeros is nobody's memory: it is not present then. An older kernel refuses, and the
-// states stay as they are.
+// A page of zeros is nobody's memory: it is not present then. A kernel before 6.7 does not tell
+// them apart, and the states stay as they are.
 static void mark_zeros(int fd, uint64_t page, uint64_t start, uint64_t end, uint8_t *states) {
-    struct scan_found found[SCAN_ROOM];
-    struct scan_request request = {
-        .size = sizeof(request),
-        .start = start,
-        .end = end,
-        .found = (uint64_t)(uintptr_t)found,
-        .room = SCAN_ROOM,
-        .mask = SCAN_IS_ZEROS,
-        .wanted = SCAN_IS_ZEROS,
-    };
-    while (request.start < end) {
-        int count = ioctl(fd, SCAN_PAGES, &request);
+    struct touched_run runs[TOUCHED_RUNS];
+    int count = 0;
+    for (uint64_t next = start; next < end && count >= 0;) {
+        count = touched_scan(fd, &next, end, TOUCHED_ZEROS, runs);
         for (int i = 0; i < count; i++) {
-            for (uint64_t at = found[i].start; at < found[i].end && at < end; at += page) {
+            for (uint64_t at = runs[i].start; at < runs[i].end && at < end; at += page) {
                 states[(at - start) / page] = TARGET_PAGE_ZERO;
             }
         }
-        if (count < 0 || request.walk_end <= request.start) {
-            return;
-        }
-        request.start = request.walk_end;
     }
 }
 
@@ -124,9 +84,7 @@ bool target_copy(const struct target *target, uint64_t start, void *to, size_t l
         return length == 0;
     }
     size_t pages = (size_t)((end - first + page - 1) / page);
-    // Untouched pages of files are not zeros.
-    const struct region *region = regions_find(&target->regions, start);
-    bool worth = length >= 2 * page && region != NULL && region->inode == 0 && end <= region->end;
+    bool worth = length >= 2 * page && regions_without_file(&target->regions, start, end);
     uint8_t *states = worth ? malloc(pages) : NULL;
     if (states == NULL || !target_pages(target, first, pages, states)) {
         free(states);

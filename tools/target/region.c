@@ -153,7 +153,18 @@ bool regions_cover(const struct regions *regions, uint64_t start, uint64_t lengt
     }
     while (start < end) {
         const struct region *region = regions_find(regions, start);
-        if (region == NULL || region->rights[0] != 'r') {
+        if (region == NULL) {
+            return false;
+        }
+        start = region->end;
+    }
+    return true;
+}
+
+bool regions_without_file(const struct regions *regions, uint64_t start, uint64_t end) {
+    while (start < end) {
+        const struct region *region = regions_find(regions, start);
+        if (region == NULL || region->inode != 0) {
             return false;
         }
         start = region->end;

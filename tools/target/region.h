@@ -48,7 +48,11 @@ const struct region *regions_named(const struct regions *regions, const char *na
 bool regions_extent(const struct regions *regions, const char *name, uint64_t *start,
                     uint64_t *end);
 
-// Is all of [start, start + length) readable memory?
+// Is all of [start, start + length) mapped? With which rights does not matter: a program may take
+// them away from what it has, and memory without any is there all the same.
 bool regions_cover(const struct regions *regions, uint64_t start, uint64_t length);
+
+// Is all of [start, end) memory without a file? Only there an untouched page is all zeros.
+bool regions_without_file(const struct regions *regions, uint64_t start, uint64_t end);
 
 #endif
