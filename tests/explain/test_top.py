@@ -360,6 +360,17 @@ class Top(AccountCase):
             self.assertEqual(batch.returncode, 0, said)
             self.assertRegex(said, r"^lucid top: process \d+ \(.*\) has ended\n$")
 
+    def test_top_batch_ends_before_the_target_is_a_zombie(self):
+        subject, kill = self.start_to_linger("demo")
+        with subprocess.Popen([LUCID, "top", "--batch", "--interval", "0.1", str(subject.pid)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as batch:
+            self.assertIn("RESIDENT", batch.stdout.readline())
+            batch.stdout.readline()
+            kill()
+            _, said = batch.communicate(timeout=60)
+            self.assertEqual(batch.returncode, 0, said)
+            self.assertRegex(said, r"^lucid top: process \d+ \(.*\) has ended\n$")
+
     def test_top_refuses(self):
         self.refuse("top", 4194304, says="there is no process")
         subject = self.start("demo")

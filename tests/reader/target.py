@@ -45,6 +45,32 @@ class ReaderCase(Case):
         self.assertIn("ready", line, f"{command} did not get ready")
         return Subject(process, line)
 
+    def start_to_linger(self, *words, **more):
+        """A subject that will have lost its memory when it is killed, and be no zombie yet: it is
+        the first process of a namespace, and waits for another of which nobody takes note."""
+        if self.run_command("unshare", "--pid", "--fork", "true").returncode != 0:
+            self.skipTest("no right to make a PID namespace")
+        subject = self.start(*words, first=("unshare", "--pid", "--fork"), **more)
+        subject.pid = int(self.succeed("pgrep", "-P", subject.process.pid))
+        holder = subprocess.Popen(["nsenter", "--pid", "--target", str(subject.pid),
+                                   "sh", "-c", "echo ready; exec sleep 100"],
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertEqual(holder.stdout.readline(), "ready\n")
+        holder.send_signal(signal.SIGSTOP)
+
+        def kill():
+            os.kill(subject.pid, signal.SIGKILL)
+            with open(f"/proc/{subject.pid}/statm", encoding="ascii") as pages:
+                while not pages.read().startswith("0 "):
+                    pages.seek(0)
+            with open(f"/proc/{subject.pid}/stat", encoding="ascii") as state:
+                self.assertNotIn(") Z ", state.read())
+
+        return subject, kill
+
     def stop(self, process):
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)

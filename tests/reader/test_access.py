@@ -324,6 +324,57 @@ class Access(ReaderCase):
             self.refuse(command, process.pid, says=[f"process {process.pid} (true) has ended",
                                                     "zombie"])
 
+    def test_process_without_memory_that_is_no_zombie_yet(self):
+        subject, kill = self.start_to_linger("demo")
+        self.lucid("heap", subject.pid)
+        kill()
+        for command in ("heap", "layout", "verify", "stats"):
+            done = self.refuse(command, subject.pid, says=f"process {subject.pid} (")
+            self.assertIn("has ended", done.stderr)
+
+    def meanwhile(self, shell, says):
+        """This happens to a process in the middle of being read. Whenever it does, the command
+        tells that, unless it has read all by then."""
+        program = self.compile("""
+            #include <signal.h>
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <unistd.h>
+            static void leave(int signal) {
+                char *none[] = {NULL};
+                execle("/bin/sleep", "sleep", "100", (char *)NULL, none);
+                _exit(signal);
+            }
+            int main(void) {
+                free(malloc(3000));
+                signal(SIGUSR1, leave);
+                puts("ready");
+                fflush(stdout);
+                for (;;) pause();
+            }""")
+        answered = 0
+        for reading in (*range(1, 12), 15, 20, 25, 30, 100000):
+            subject = self.start(program=program)
+            self.addCleanup(subject.process.kill)
+            done = self.hindered("arena", subject.pid, read=reading,
+                                 shell=shell.format(pid=subject.pid, program=program))
+            subject.process.kill()
+            if done.returncode == 0:
+                answered = reading
+                continue
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn(says, done.stderr, f"before reading {reading}")
+        self.assertEqual(answered, 100000)
+
+    def test_process_that_ends_while_it_is_read(self):
+        self.meanwhile("kill -9 {pid}; until grep -q '^State:.Z' /proc/{pid}/status; do :; done",
+                       "has ended; `ps -e` lists")
+
+    def test_process_that_executes_another_program_while_it_is_read(self):
+        self.meanwhile("kill -USR1 {pid}; until [ $(readlink /proc/{pid}/exe) != {program} ]; "
+                       "do :; done", "runs another program now")
+
     def test_kernel_thread_is_named(self):
         if not os.path.exists("/proc/2/comm"):
             self.skipTest("kernel threads are not seen here")

@@ -254,6 +254,9 @@ static bool open_heap(struct ctl *ctl) {
     }
     locate_roots(&ctl->places, target);
     size_t wanted = ctl->cli.root != 0 ? ctl->cli.root - 1 : 0;
+    if (ctl->places.count == 0 && target_say_fate(target)) {
+        return false;
+    }
     if (ctl->places.count == 0) {
         say("%s does not run on lucid; start it with `lucid run -- PROGRAM`", target->label);
         return false;

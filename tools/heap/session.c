@@ -60,6 +60,9 @@ int session_begin(struct session *session, const struct cli_command *command, in
     }
     target_list_threads(target);
     locate_roots(&session->places, target);
+    if (session->places.count == 0 && target_say_fate(target)) {
+        return session_end(session, EXIT_UNREADABLE);
+    }
     if (session->places.count == 0 && glibc_too) {
         return -1;
     }

@@ -318,6 +318,9 @@ void snapshot_say_fault(const struct snapshot *snapshot) {
     const struct reader *reader = &snapshot->reader;
     const char *label = snapshot->target->label;
     unsigned long long root = snapshot->place.address;
+    if (target_say_fate(snapshot->target)) {
+        return;
+    }
     switch (reader->fault) {
     case READER_UNREADABLE:
         if (snapshot->target->truncated) {

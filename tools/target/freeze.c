@@ -124,6 +124,9 @@ static void read_registers(struct target *target) {
 
 static void say_not_frozen(struct target *target, pid_t stuck, int error) {
     pid_t tracer = target_tracer(target->pid);
+    if (target_say_fate(target)) {
+        return;
+    }
     if (stuck != 0) {
         say("%s cannot be frozen: its thread %d does not stop (it waits for a device, or for a "
             "vfork child to exec); leave out --freeze, or try again",

@@ -21,6 +21,10 @@
 // The kernel copies in pieces of at most this size, so that a signal does not wait for long.
 #define PIECE ((size_t)64 << 20)
 
+// Of a thread's flags in /proc/PID/stat, from the kernel's include/linux/sched.h.
+#define PF_EXITING 0x00000004u
+#define PF_KTHREAD 0x00200000u
+
 uint64_t target_clock(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -116,6 +120,17 @@ bool target_regions(struct target *target, bool counts) {
     return true;
 }
 
+uint64_t target_program(pid_t alive) {
+    size_t length = 0;
+    char *bytes = proc_file(alive, "auxv", &length);
+    uint64_t sum = bytes != NULL && length > 0 ? 0xcbf29ce484222325 : 0; // FNV-1a
+    for (size_t i = 0; sum != 0 && i < length; i++) {
+        sum = (sum ^ (unsigned char)bytes[i]) * 0x100000001b3;
+    }
+    free(bytes);
+    return sum;
+}
+
 // The auxiliary vector as the kernel gave it to the program.
 static void read_auxv(struct target *target) {
     size_t length = 0;
@@ -149,6 +164,26 @@ static bool is_32_bit(const struct target *target) {
            ident[EI_CLASS] == ELFCLASS32;
 }
 
+// Name and state of one thread from its stat file.
+static bool describe_thread(pid_t pid, pid_t tid, struct target_thread *thread) {
+    char name[64];
+    snprintf(name, sizeof(name), "task/%d/stat", (int)tid);
+    char *text = proc_file(pid, name, NULL);
+    if (text == NULL) {
+        return false; // it ended while we looked
+    }
+    memset(thread, 0, sizeof(*thread));
+    thread->tid = tid;
+    char *first = strchr(text, '(');
+    char *last = strrchr(text, ')');
+    if (first != NULL && last != NULL && last > first && last[1] == ' ') {
+        snprintf(thread->name, sizeof(thread->name), "%.*s", (int)(last - first - 1), first + 1);
+        sscanf(last + 2, "%c %*d %*d %*d %*d %*d %u", &thread->state, &thread->flags);
+    }
+    free(text);
+    return true;
+}
+
 static void probe_memory(struct target *target) {
     for (size_t i = 0; i < target->regions.count; i++) {
         const struct region *region = &target->regions.list[i];
@@ -173,13 +208,17 @@ static void probe_memory(struct target *target) {
 }
 
 static void say_no_memory(const struct target *target) {
-    if (target_thread_ended(target->pid, target->alive)) {
+    struct target_thread thread = {0};
+    describe_thread(target->pid, target->alive, &thread);
+    if (thread.state == 'Z') {
         say("%s has ended: it is a zombie without memory, until its parent takes note of it; `ps "
             "-e` lists those that run",
             target->label);
-    } else {
+    } else if (thread.flags & PF_KTHREAD) {
         say("%s has no memory of its own: it is a kernel thread; look for another one",
             target->label);
+    } else if (!target_say_fate(target)) {
+        say("%s shows no memory at this moment; run the command again", target->label);
     }
 }
 
@@ -194,6 +233,7 @@ bool target_open_live(struct target *target, pid_t pid) {
         target_not_there(pid);
         return false;
     }
+    target->program = target_program(target->alive); // before the rest, which may be another's
     if (is_32_bit(target)) {
         say("%s is a 32-bit program; lucid and its reader are for 64-bit programs only",
             target->label);
@@ -224,29 +264,10 @@ static int by_tid(const void *left, const void *right) {
     return (a->tid > b->tid) - (a->tid < b->tid);
 }
 
-// Name and state of one thread from its stat file.
-static bool describe_thread(pid_t pid, pid_t tid, struct target_thread *thread) {
-    char name[64];
-    snprintf(name, sizeof(name), "task/%d/stat", (int)tid);
-    char *text = proc_file(pid, name, NULL);
-    if (text == NULL) {
-        return false; // it ended while we looked
-    }
-    memset(thread, 0, sizeof(*thread));
-    thread->tid = tid;
-    char *first = strchr(text, '(');
-    char *last = strrchr(text, ')');
-    if (first != NULL && last != NULL && last > first && last[1] == ' ') {
-        snprintf(thread->name, sizeof(thread->name), "%.*s", (int)(last - first - 1), first + 1);
-        thread->state = last[2];
-    }
-    free(text);
-    return true;
-}
-
 bool target_thread_ended(pid_t pid, pid_t tid) {
     struct target_thread thread;
-    return !describe_thread(pid, tid, &thread) || thread.state == 'Z' || thread.state == 'X';
+    return !describe_thread(pid, tid, &thread) || thread.state == 'Z' || thread.state == 'X' ||
+           (thread.flags & PF_EXITING) != 0;
 }
 
 pid_t target_alive(pid_t pid) {

@@ -91,7 +91,14 @@ static void missing(const struct target *target, char *why, size_t length, const
 void target_refused(struct target *target, const char *what, int error) {
     char why[256];
     const char *other = NULL;
-    if (error == ESRCH || error == ENOENT) {
+    enum target_fate fate = target_fate(target);
+    if (fate == FATE_EXECUTED) {
+        snprintf(target->obstacle, sizeof(target->obstacle),
+                 "%s of %s cannot be read: it runs another program now; run the command again",
+                 what, target->label);
+        return;
+    }
+    if (fate == FATE_ENDED || error == ESRCH || error == ENOENT) {
         snprintf(target->obstacle, sizeof(target->obstacle),
                  "%s of %s cannot be read: it has ended; `ps -e` lists those that run", what,
                  target->label);

@@ -14,8 +14,9 @@ enum target_kind { TARGET_LIVE, TARGET_CORE, TARGET_GDB };
 // What is known of a thread. Registers are known in cores, and of frozen or launched processes.
 struct target_thread {
     pid_t tid;
-    pid_t own;  // what gettid tells it: in a container another number
-    char state; // as in /proc/PID/stat; '?' in a core
+    pid_t own;      // what gettid tells it: in a container another number
+    char state;     // as in /proc/PID/stat; '?' in a core
+    unsigned flags; // PF_* as there
     char name[16 + 1];
     bool has_registers;
     uint64_t pc;
@@ -43,6 +44,7 @@ struct target {
     uint64_t pause_length; // nanoseconds; how long --freeze held the target
     uint64_t entry;        // AT_ENTRY, or 0
     uint64_t headers;      // AT_PHDR, or 0
+    uint64_t program;      // see target_program
     uint64_t vdso;         // of a core: AT_SYSINFO_EHDR, or 0
     uint64_t page_size;
     bool truncated;  // a core that ends too early
@@ -101,8 +103,20 @@ const struct target_thread *target_thread_named_by(const struct target *target, 
 // first one, or another when that has ended and left the others at work. All ended: the first.
 pid_t target_alive(pid_t pid);
 
-// Has the thread of a living process ended? It stays listed for a moment after that.
+// Has the thread of a living process ended? It stays listed for a moment after that. One that is
+// about to has: its memory may be gone already, while the kernel does not call it a zombie yet.
 bool target_thread_ended(pid_t pid, pid_t tid);
+
+// A sum over what the kernel told the program that runs there when it began: where its parts are.
+// It differs when the process has executed another one since. 0: it cannot be read.
+uint64_t target_program(pid_t alive);
+
+// What became of a living process since it was opened.
+enum target_fate { FATE_RUNS, FATE_ENDED, FATE_EXECUTED };
+enum target_fate target_fate(const struct target *target);
+
+// Says it when the target has ended or runs another program. False: nothing has been said.
+bool target_say_fate(const struct target *target);
 
 // Opens a file that the target has mapped, whichever mount namespace it lives in and whether it
 // still exists or not. `region` tells which. -1: it cannot be opened.

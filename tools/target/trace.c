@@ -1,11 +1,14 @@
 #include "trace.h"
 
+#include "target.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,18 +71,35 @@ static int point_at(const struct trace *trace, uint64_t address) {
     return -1;
 }
 
-// A child made by fork has copies of our traps; it goes its way without them.
-static void release_child(struct trace *trace, pid_t child, bool shares_memory) {
-    int status;
-    if (waitpid(child, &status, __WALL) != child) {
-        return;
-    }
+static bool is_set(const struct trace *trace, const struct trace_point *point) {
+    long word = 0;
+    struct iovec local = {.iov_base = &word, .iov_len = sizeof(word)};
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)point->address, .iov_len = sizeof(word)};
+    return process_vm_readv(target_alive(trace->pid), &local, 1, &remote, 1, 0) == sizeof(word) &&
+           (word & TRAP_MASK) == TRAP_CODE;
+}
+
+// A thread of the program, rather than of a child of it?
+static bool is_ours(const struct trace *trace, pid_t tid) {
+    return syscall(SYS_tgkill, trace->pid, tid, 0) == 0 || errno != ESRCH;
+}
+
+// ---- children -----------------------------------------------------------------------------------
+
+// A new child, before its first instruction. One made by fork has copies of our traps; it goes its
+// way without them. One that shares the program's memory (vfork, posix_spawn, clone with CLONE_VM)
+// would meet the traps and die of them, and without them the program's own threads would pass:
+// it stays with us until it executes another program or ends. Which of both it is, a trap tells
+// that is lifted in the child.
+static void take_child(struct trace *trace, pid_t child) {
+    bool shares_memory = false;
     for (unsigned i = 0; i < TRACE_POINTS && !shares_memory; i++) {
-        if (trace->points[i].address != 0) {
-            put_trap(child, &trace->points[i], false);
+        const struct trace_point *point = &trace->points[i];
+        if (point->address != 0 && put_trap(child, point, false) && !is_set(trace, point)) {
+            shares_memory = put_trap(child, point, true);
         }
     }
-    ptrace(PTRACE_DETACH, child, NULL, NULL);
+    ptrace(shares_memory ? PTRACE_CONT : PTRACE_DETACH, child, NULL, NULL);
 }
 
 // ---- running ------------------------------------------------------------------------------------
@@ -107,12 +127,12 @@ bool trace_begin(struct trace *trace, pid_t child) {
 
 // Executes the one instruction under a trap and puts the trap back. Signals that come in between
 // are left pending by the kernel until the thread runs on.
-static void step_over(struct trace *trace, int index) {
+static void step_over(const struct trace *trace, pid_t tid, int index) {
     int status;
-    put_trap(trace->stopped, &trace->points[index], false);
-    if (ptrace(PTRACE_SINGLESTEP, trace->stopped, NULL, NULL) == 0 &&
-        waitpid(trace->stopped, &status, __WALL) == trace->stopped && WIFSTOPPED(status)) {
-        put_trap(trace->stopped, &trace->points[index], true);
+    put_trap(tid, &trace->points[index], false);
+    if (ptrace(PTRACE_SINGLESTEP, tid, NULL, NULL) == 0 && waitpid(tid, &status, __WALL) == tid &&
+        WIFSTOPPED(status)) {
+        put_trap(tid, &trace->points[index], true);
     }
 }
 
@@ -122,11 +142,11 @@ static void resume(pid_t tid, int signal) {
 
 // A stop that ptrace itself made. True: the caller is to be told.
 static bool kernel_event(struct trace *trace, pid_t tid, int event) {
-    unsigned long message = 0;
-    ptrace(PTRACE_GETEVENTMSG, tid, NULL, &message);
-    if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK) {
-        release_child(trace, (pid_t)message, event == PTRACE_EVENT_VFORK);
-    } else if (event == PTRACE_EVENT_EXEC) {
+    if (event == PTRACE_EVENT_EXEC && tid != trace->pid) {
+        ptrace(PTRACE_DETACH, tid, NULL, NULL); // a child that has left the program's memory
+        return false;
+    }
+    if (event == PTRACE_EVENT_EXEC) {
         memset(trace->points, 0, sizeof(trace->points)); // another program: nothing of ours in it
     } else if (event == PTRACE_EVENT_EXIT && tid == trace->pid) {
         if (!ends_alone(tid)) {
@@ -141,28 +161,42 @@ static bool kernel_event(struct trace *trace, pid_t tid, int event) {
     return false;
 }
 
+// A thread is at a point. True: the caller is to be told. Children are not what it asked about.
+static bool point_met(struct trace *trace, pid_t tid, int point) {
+    if (is_ours(trace, tid)) {
+        trace->stopped = tid;
+        return true;
+    }
+    step_over(trace, tid, point);
+    resume(tid, 0);
+    return false;
+}
+
 // A thread stopped by a signal: one of our traps, or its own business.
 static bool signal_stop(struct trace *trace, pid_t tid, int signal, int *index) {
     if (signal == SIGTRAP) {
         int point = point_at(trace, pc_of(tid) - TRAP_LENGTH);
         if (point >= 0 && processor_set_pc(tid, trace->points[point].address)) {
-            trace->stopped = tid;
             *index = point;
-            return true;
+            return point_met(trace, tid, point);
         }
     }
-    // The first stop of a new thread is ptrace's, not the program's.
+    // The first stop of a new thread or child is ptrace's, not the program's.
     siginfo_t info;
     bool fresh = signal == SIGSTOP && ptrace(PTRACE_GETSIGINFO, tid, NULL, &info) == 0 &&
                  info.si_code == SI_USER && info.si_pid == 0;
-    resume(tid, fresh ? 0 : signal);
+    if (fresh && !is_ours(trace, tid)) {
+        take_child(trace, tid);
+    } else {
+        resume(tid, fresh ? 0 : signal);
+    }
     return false;
 }
 
 enum trace_event trace_run(struct trace *trace, int *index) {
     int at = trace->ended ? -1 : point_at(trace, pc_of(trace->stopped));
     if (at >= 0) {
-        step_over(trace, at);
+        step_over(trace, trace->stopped, at);
     }
     resume(trace->stopped, 0);
     for (;;) {

@@ -36,7 +36,9 @@ void trace_accept(void);
 int trace_add_point(struct trace *trace, uint64_t address);
 void trace_remove_point(struct trace *trace, int index);
 
-// Lets the program run; `index` is set to the point that was met.
+// Lets the program run; `index` is set to the point that was met. Its children are let go: those
+// with memory of their own at once, those that share the program's when they leave it. One of the
+// latter that outlives the program ends with lucid.
 enum trace_event trace_run(struct trace *trace, int *index);
 bool trace_registers(const struct trace *trace, struct processor_state *state);
 

@@ -177,7 +177,9 @@ void sample_again(struct sample *sample) {
     snapshot_free(session->snapshot);
     free(session->snapshot);
     session->snapshot = last;
-    sample->state = sample_ended(sample)         ? SAMPLE_ENDED
+    // Memory goes before the process is seen to have ended.
+    bool ended = sample_ended(sample) || target_fate(&session->target) == FATE_ENDED;
+    sample->state = ended                        ? SAMPLE_ENDED
                     : session->places.count == 0 ? SAMPLE_OTHER
                                                  : SAMPLE_MISSED;
 }
