@@ -641,62 +641,6 @@ class Reader(ReaderCase):
         self.assertIn(80, sizes)
         self.assertIn("signal 6", done.stderr)
 
-    def test_children_of_a_launched_program(self):
-        """They call what the command waits for, with the program's memory or a copy of it: they
-        live, and it still stops where the program itself calls it."""
-        program = self.compile("""
-            #define _GNU_SOURCE
-            #include <sched.h>
-            #include <signal.h>
-            #include <spawn.h>
-            #include <stdio.h>
-            #include <stdlib.h>
-            #include <string.h>
-            #include <sys/wait.h>
-            #include <unistd.h>
-            char *kept;
-            __attribute__((noinline)) void here(void) { __asm__ volatile(""); }
-            static int child(void *nothing) { here(); here(); _exit(nothing != NULL); }
-            static pid_t cloned(int flags) {
-                static char stack[1 << 16] __attribute__((aligned(16)));
-                return clone(child, stack + sizeof(stack), flags, NULL);
-            }
-            static void await(const char *how, pid_t pid) {
-                int status = -1;
-                waitpid(pid, &status, __WALL);
-                fprintf(stderr, "%s=%x\\n", how, status);
-            }
-            static pid_t spawned(void) {
-                char *words[] = {"true", NULL};
-                pid_t pid = -1;
-                return posix_spawnp(&pid, "true", NULL, NULL, words, words + 1) == 0 ? pid : -1;
-            }
-            int main(void) {
-                pid_t pid = vfork();
-                if (pid == 0) child(NULL);
-                await("vfork", pid);
-                await("vfork with a copy", cloned(CLONE_VFORK | SIGCHLD));
-                await("shared", cloned(CLONE_VM | SIGCHLD));
-                await("shared without a signal", cloned(CLONE_VM));
-                await("copied without a signal", cloned(0));
-                if ((pid = fork()) == 0) child(NULL);
-                await("fork", pid);
-                await("spawn", spawned());
-                kept = strdup("look here");
-                here();
-                return 0;
-            }""")
-        ways = ("vfork", "vfork with a copy", "shared", "shared without a signal",
-                "copied without a signal", "fork", "spawn")
-        fine = "".join(f"{way}=0\n" for way in ways)
-        done = self.lucid("find", "--string", "look here", "--break", "here", "--", program)
-        self.assertEqual(done.stderr, fine)
-        self.assertIn("used", done.stdout)
-        # What posix_spawn's child executes itself.
-        done = self.lucid("arena", "--break", "execve", "--", program)
-        self.assertTrue(done.stderr.startswith(fine), done.stderr)
-        self.assertIn("without calling execve", done.stderr)
-
     # ---- while it works ------------------------------------------------------------------------
 
     def has_ended(self, subject):

@@ -125,19 +125,23 @@ bool trace_begin(struct trace *trace, pid_t child) {
     return ptrace(PTRACE_SETOPTIONS, child, NULL, options) == 0;
 }
 
-// Executes the one instruction under a trap and puts the trap back. Signals that come in between
-// are left pending by the kernel until the thread runs on.
+static void resume(pid_t tid, int signal) {
+    ptrace(PTRACE_CONT, tid, NULL, (long)signal);
+}
+
+// Executes the one instruction under a trap, puts the trap back and lets the thread run on. If a
+// signal comes first, or the instruction raises one, the thread gets it, and meets the trap again
+// when it is back from its handler.
 static void step_over(const struct trace *trace, pid_t tid, int index) {
     int status;
+    int signal = 0;
     put_trap(tid, &trace->points[index], false);
     if (ptrace(PTRACE_SINGLESTEP, tid, NULL, NULL) == 0 && waitpid(tid, &status, __WALL) == tid &&
         WIFSTOPPED(status)) {
+        signal = WSTOPSIG(status) != SIGTRAP ? WSTOPSIG(status) : 0;
         put_trap(tid, &trace->points[index], true);
     }
-}
-
-static void resume(pid_t tid, int signal) {
-    ptrace(PTRACE_CONT, tid, NULL, (long)signal);
+    resume(tid, signal);
 }
 
 // A stop that ptrace itself made. True: the caller is to be told.
@@ -168,8 +172,21 @@ static bool point_met(struct trace *trace, pid_t tid, int point) {
         return true;
     }
     step_over(trace, tid, point);
-    resume(tid, 0);
     return false;
+}
+
+// A thread met a trap that was removed before it was heard: the instruction there is to be executed
+// yet. A trap of the program's own is still in its place.
+static bool met_what_is_gone(pid_t tid) {
+    siginfo_t info;
+    uint64_t at = pc_of(tid) - TRAP_LENGTH;
+    if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &info) != 0 ||
+        (info.si_code != SI_KERNEL && info.si_code != TRAP_BRKPT)) {
+        return false;
+    }
+    errno = 0;
+    long word = ptrace(PTRACE_PEEKTEXT, tid, at, NULL);
+    return errno == 0 && (word & TRAP_MASK) != TRAP_CODE && processor_set_pc(tid, at);
 }
 
 // A thread stopped by a signal: one of our traps, or its own business.
@@ -179,6 +196,10 @@ static bool signal_stop(struct trace *trace, pid_t tid, int signal, int *index) 
         if (point >= 0 && processor_set_pc(tid, trace->points[point].address)) {
             *index = point;
             return point_met(trace, tid, point);
+        }
+        if (met_what_is_gone(tid)) {
+            resume(tid, 0);
+            return false;
         }
     }
     // The first stop of a new thread or child is ptrace's, not the program's.
@@ -197,8 +218,9 @@ enum trace_event trace_run(struct trace *trace, int *index) {
     int at = trace->ended ? -1 : point_at(trace, pc_of(trace->stopped));
     if (at >= 0) {
         step_over(trace, trace->stopped, at);
+    } else {
+        resume(trace->stopped, 0);
     }
-    resume(trace->stopped, 0);
     for (;;) {
         int status;
         pid_t tid = waitpid(-1, &status, __WALL);
