@@ -3,6 +3,7 @@
 #ifndef LUCID_TARGET_PROCESSOR_H
 #define LUCID_TARGET_PROCESSOR_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -10,10 +11,12 @@
 #if defined(__x86_64__)
 #define TRAP_MASK 0xffL
 #define TRAP_CODE 0xccL
-#define TRAP_LENGTH 1u // the program counter stands behind the trap when it has been met
+#define TRAP_REASON SI_KERNEL // what siginfo says of it; of other traps of this machine, another
+#define TRAP_LENGTH 1u        // the program counter stands behind the trap when it has been met
 #elif defined(__aarch64__)
 #define TRAP_MASK 0xffffffffL
 #define TRAP_CODE 0xd4200000L
+#define TRAP_REASON TRAP_BRKPT
 #define TRAP_LENGTH 0u // and here at it
 #else
 #error "stopping at a function is written for x86-64 and aarch64; add this machine's trap here"

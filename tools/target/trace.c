@@ -180,8 +180,7 @@ static bool point_met(struct trace *trace, pid_t tid, int point) {
 static bool met_what_is_gone(pid_t tid) {
     siginfo_t info;
     uint64_t at = pc_of(tid) - TRAP_LENGTH;
-    if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &info) != 0 ||
-        (info.si_code != SI_KERNEL && info.si_code != TRAP_BRKPT)) {
+    if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &info) != 0 || info.si_code != TRAP_REASON) {
         return false;
     }
     errno = 0;
