@@ -175,47 +175,37 @@ static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
 
 // ---- loose runs; pre: the pool's lock is held ---------------------------------------------------
 
-// `birth`: since when they count as free.
-static bool loose_to_free(unsigned lane, uint32_t (*take)(unsigned lane, uint32_t units),
-                          uint32_t birth) {
+static void chain_to_free(uint32_t head) {
+    for (uint32_t next = 0; head != 0; head = next) {
+        uint32_t length = run_length_of(run_load(head));
+        next = run_at(head)->next;
+        mark_free_units(head, length, length);
+        arena_rejoin(head, length, length);
+    }
+}
+
+static bool loose_to_free(unsigned lane, uint32_t age, uint32_t now) {
     bool any = false;
     for (uint32_t units = LOOSE_LONG; units <= LOOSE_UNITS_MAX; units++) {
-        uint32_t next = 0;
-        for (uint32_t head = take(lane, units); head != 0; head = next) {
-            uint32_t length = run_length_of(run_load(head));
-            next = run_at(head)->next;
-            mark_free_units(head, length, length);
-            run_at(head)->birth = birth;
-            arena_rejoin(head, length, length);
-            any = true;
-        }
+        uint32_t head = loose_take_aged(lane, units, age, now);
+        any |= head != 0;
+        chain_to_free(head);
     }
     return any;
 }
 
-static bool drain(uint32_t (*take)(unsigned lane, uint32_t units), uint32_t birth) {
+static bool drain(uint32_t age) {
     bool any = false;
+    uint32_t now = (uint32_t)os_now_ms();
     for (unsigned lane = 0; lane < root_lanes(); lane++) {
-        any |= loose_to_free(lane, take, birth);
+        any |= loose_to_free(lane, age, now);
     }
     return any;
 }
 
-static bool drain_all(void) {
-    return drain(loose_take_all, (uint32_t)os_now_ms());
-}
-
-void arena_drain(void) {
+void arena_drain(uint32_t age) {
     lock_take(&live()->pool.lock);
-    (void)drain_all();
-    lock_drop(&live()->pool.lock);
-}
-
-void arena_drain_old(void) {
-    lock_take(&live()->pool.lock);
-    (void)drain(loose_take_old, live()->pool.last_drain);
-    live()->pool.last_drain = (uint32_t)os_now_ms();
-    __atomic_store_n(&live()->drains, live()->drains + 1, __ATOMIC_RELAXED); // as loose.c reads it
+    (void)drain(age);
     lock_drop(&live()->pool.lock);
 }
 
@@ -224,7 +214,7 @@ void arena_drain_old(void) {
 // A free run or one from the top. Memory that is dirty goes first: it costs no page fault.
 static uint32_t take_any(uint32_t units) {
     uint32_t head = pool_take(POOL_DIRTY, units);
-    if (head == 0 && drain_all()) {
+    if (head == 0 && drain(0)) {
         head = pool_take(POOL_DIRTY, units);
     }
     if (head == 0) {
@@ -447,7 +437,7 @@ static uint32_t take_behind(uint32_t next, uint32_t more) {
         return allowance_take((size_t)more << UNIT_SHIFT) ? top_to_busy(more) : 0;
     }
     if (run_kind_of(run_load(next)) == RUN_LOOSE) {
-        (void)drain_all(); // or the block has to move, and the peak grows by what it leaves
+        (void)drain(0); // or the block has to move, and the peak grows by what it leaves
     }
     uint64_t shape = run_load(next);
     if (run_kind_of(shape) != RUN_FREE || run_length_of(shape) < more) {

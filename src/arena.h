@@ -19,11 +19,9 @@ uint32_t arena_take(uint32_t units, size_t alignment, enum run_kind kind, bool z
 // UNIT_SIZE and RUN_BUSY. 0: there is none; arena_take may make one of loose runs side by side.
 uint32_t arena_take_used(uint32_t units, unsigned lane);
 
-// Makes free runs of all loose ones.
-void arena_drain(void);
-
-// The same for those that were loose already at the last call of this. They count as free since.
-void arena_drain_old(void);
+// Makes free runs of loose ones: of those that have been so for `age` milliseconds since this first
+// found them, 0: of all. They count as free since then.
+void arena_drain(uint32_t age);
 
 // Has the first `bytes` of a clean run put there at once. It may stay as it is: where huge pages
 // were asked for, one fault brings more, and not every kernel can.

@@ -33,7 +33,7 @@ static void make_loose(uint32_t head) {
     }
     run_at(head)->dirty = units;
     run_at(head)->size = 0;
-    run_at(head)->birth = __atomic_load_n(&root.live.drains, __ATOMIC_RELAXED);
+    run_at(head)->birth = 0;
 }
 
 void loose_give(unsigned lane, uint32_t head) {
@@ -131,11 +131,19 @@ uint32_t loose_take_from_others(unsigned lane, uint32_t units) {
     return 0;
 }
 
-// What hangs behind the last one that stays, 0: of all. pre: the lock is held.
-static uint32_t take_behind(struct loose *loose, uint32_t units, uint32_t last) {
+// When it was first found to be loose.
+static uint32_t found(uint32_t head, uint32_t now) {
+    struct run *run = run_at(head);
+    run->birth = run->birth != 0 ? run->birth : now;
+    return run->birth;
+}
+
+// What hangs behind the last one that stays, 0: all. pre: the lock is held.
+static uint32_t take_behind(struct loose *loose, uint32_t units, uint32_t last, uint32_t now) {
     uint32_t first = last == 0 ? loose->first[units] : run_at(last)->next;
     uint32_t taken = 0;
     for (uint32_t head = first; head != 0; head = run_at(head)->next) {
+        (void)found(head, now);
         taken += length_of(head);
     }
     if (last == 0) {
@@ -147,32 +155,20 @@ static uint32_t take_behind(struct loose *loose, uint32_t units, uint32_t last) 
     return first;
 }
 
-uint32_t loose_take_all(unsigned lane, uint32_t units) {
-    struct loose *loose = loose_of(lane);
-    if (is_empty(loose, units)) {
-        return 0;
-    }
-    lock_take(&loose->lock);
-    uint32_t first = take_behind(loose, units, 0);
-    lock_drop(&loose->lock);
-    return first;
-}
-
-// The last given comes first, so what is behind an old one is old, too, or came from another lane.
-uint32_t loose_take_old(unsigned lane, uint32_t units) {
+// The last given comes first, so what is behind an aged one is as old, or came from another lane.
+uint32_t loose_take_aged(unsigned lane, uint32_t units, uint32_t age, uint32_t now) {
     struct loose *loose = loose_of(lane);
     if (is_empty(loose, units)) {
         return 0;
     }
     uint32_t young = 0;
     lock_take(&loose->lock);
-    for (uint32_t head = loose->first[units]; head != 0; head = run_at(head)->next) {
-        if (run_at(head)->birth != root.live.drains) {
-            break;
-        }
+    uint32_t head = loose->first[units];
+    while (head != 0 && now - found(head, now) < age) {
         young = head;
+        head = run_at(head)->next;
     }
-    uint32_t first = take_behind(loose, units, young);
+    uint32_t first = take_behind(loose, units, young, now);
     lock_drop(&loose->lock);
     return first;
 }

@@ -161,11 +161,7 @@ static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(ui
     uint64_t released = 0;
     unsigned refused = 0;
     uint32_t after = 0;
-    if (age == 0) {
-        arena_drain();
-    } else {
-        arena_drain_old();
-    }
+    arena_drain(age);
     os_lock(&pool()->lock);
     while (pool()->dirty_units > keep && refused < PIECES_REFUSED) {
         uint32_t piece = take_aged(now_ms() - age, after);

@@ -27,7 +27,7 @@ static int begin(void **state) {
 // No free run, dirty or clean, and no loose one.
 static int use_all(void **state) {
     (void)state;
-    arena_drain();
+    arena_drain(0);
     while (root.live.pool.free_units > 0) {
         assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
     }
@@ -195,8 +195,13 @@ static void loose_runs_are_given_back(void **state) {
 #define AGE_MS 40u
 #define LONG_MS 100000u
 
-// A look at what is free makes free runs of those loose ones only that it found loose the last time
-// too: one that comes and goes stays where its next block finds it.
+static void pass_ms(long ms) {
+    const struct timespec pause = {.tv_nsec = ms * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
+// A look at what is free makes free runs of those loose ones only that are old enough to go: one
+// that comes and goes stays where its next block finds it.
 static void loose_runs_in_use_stay(void **state) {
     (void)state;
     unsigned class = sizeclass_of(PLENTY);
@@ -206,16 +211,17 @@ static void loose_runs_in_use_stay(void **state) {
     (void)listed_span(sizeclass_of(PLENTY * 3), 0, &blocks[1]);
     give_block(class, blocks[0]);
     give_block(sizeclass_of(PLENTY * 3), blocks[1]);
-    (void)release_dirty(0, LONG_MS);
+    (void)release_dirty(0, AGE_MS);
     assert_int_equal(loose_units(), 2 * units);
     uint32_t used = listed_span(class, 0, &blocks[0]);
-    give_block(class, blocks[0]);
+    pass_ms(2 * AGE_MS);
     (void)release_dirty(0, LONG_MS);
     assert_int_equal(loose_units(), units);
+    give_block(class, blocks[0]);
+    (void)release_dirty(0, AGE_MS);
+    assert_int_equal(loose_units(), units);
     assert_int_equal(run_kind_of(run_load(used)), RUN_LOOSE);
-    (void)release_dirty(0, LONG_MS);
-    assert_int_equal(loose_units(), 0);
-    assert_int_equal(release_possible(), 2 * units); // too young to go
+    assert_int_equal(release_possible(), units);
     arena_check();
 }
 
@@ -224,24 +230,26 @@ static void long_loose_runs_in_use_stay(void **state) {
     uint32_t units = LOOSE_UNITS_MAX + 1;
     uint32_t large = arena_take(units, 1, RUN_LARGE, false);
     assert_true(arena_keep_large(large, 1));
+    (void)release_dirty(0, AGE_MS);
+    assert_int_equal(loose_units_long(1), units);
+    pass_ms(2 * AGE_MS);
     (void)release_dirty(0, LONG_MS);
     assert_int_equal(loose_units_long(1), units);
-    (void)release_dirty(0, LONG_MS);
-    assert_int_equal(loose_units(), 0);
+    (void)release_dirty(0, AGE_MS);
+    assert_int_equal(release_possible(), 0);
     arena_check();
 }
 
-// Their age begins with the look that first found them loose, not with the one that
-// makes them free: they go as early as others.
-static void loose_runs_are_as_old_as_the_look_that_found_them(void **state) {
+// Made free because a larger block might use them, they are as old as they were.
+static void loose_runs_keep_their_age(void **state) {
     (void)state;
     void *block;
     (void)listed_span(sizeclass_of(PLENTY), 1, &block);
     give_block(sizeclass_of(PLENTY), block);
-    (void)release_dirty(0, AGE_MS);
-    assert_int_not_equal(loose_units(), 0);
-    struct timespec pause = {.tv_nsec = 2 * AGE_MS * 1000000L};
-    (void)nanosleep(&pause, NULL);
+    (void)release_dirty(0, LONG_MS);
+    pass_ms(2 * AGE_MS);
+    arena_drain(0);
+    assert_int_equal(loose_units(), 0);
     (void)release_dirty(0, AGE_MS);
     assert_int_equal(release_possible(), 0);
 }
@@ -261,7 +269,7 @@ int main(void) {
         cmocka_unit_test_setup(loose_runs_are_given_back, use_all),
         cmocka_unit_test_setup(loose_runs_in_use_stay, use_all),
         cmocka_unit_test_setup(long_loose_runs_in_use_stay, use_all),
-        cmocka_unit_test_setup(loose_runs_are_as_old_as_the_look_that_found_them, use_all),
+        cmocka_unit_test_setup(loose_runs_keep_their_age, use_all),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }

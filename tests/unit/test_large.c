@@ -69,7 +69,7 @@ static void *in_use;
 
 static int use_much(void **state) {
     (void)state;
-    arena_drain();
+    arena_drain(0);
     in_use = large_new(4 * UNITS * LOOSE_SHARE * UNIT_SIZE, BLOCK_ALIGN, false, NULL);
     return in_use != NULL ? 0 : -1;
 }
@@ -77,7 +77,7 @@ static int use_much(void **state) {
 static int use_no_more(void **state) {
     (void)state;
     free_block(in_use);
-    arena_drain();
+    arena_drain(0);
     arena_check();
     return 0;
 }
@@ -153,7 +153,7 @@ static void of_long_ones_the_last_is_kept(void **state) {
     free_block(first);
     free_block(between);
     free_block(behind);
-    arena_drain();
+    arena_drain(0);
     assert_int_equal(loose_units(), 0);
 }
 
@@ -215,7 +215,7 @@ static void a_busy_pool_is_left_alone(void **state) {
 
 // The next block is taken from the top.
 static void fill_holes(void) {
-    arena_drain();
+    arena_drain(0);
     while (root.live.pool.free_units > 0) {
         assert_int_not_equal(arena_take(1, 1, RUN_LARGE, false), 0);
     }
@@ -227,7 +227,7 @@ static void grows_over_a_loose_run(void **state) {
     fill_holes();
     void *whole = new_block(4 * UNITS, false);
     free_block(whole);
-    arena_drain();
+    arena_drain(0);
     void *block = new_block(UNITS, false);
     void *behind = new_block(UNITS, false);
     assert_ptr_equal(block, whole);

@@ -299,7 +299,7 @@ static uint32_t free_run(void) {
     }
     uint32_t head = unit_of((uintptr_t)blocks[1]);
     lucid_free(blocks[1]);
-    arena_drain(); // the last of the long ones is kept, too
+    arena_drain(0); // the last of the long ones is kept, too
     arena_check();
     return head;
 }

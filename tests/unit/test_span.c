@@ -76,7 +76,7 @@ static void touched_units_are_dirty(void **state) {
         }
         (void)span_give_all(class, blocks, 2, "free");
         span_release(head); // it is empty, so it ends
-        arena_drain();
+        arena_drain(0);
         assert_int_equal(dirty_units(head, units_of(class)),
                          (2 * size + UNIT_SIZE - 1) / UNIT_SIZE);
         check_zero(head, units_of(class));
@@ -92,7 +92,7 @@ static void life_before_counts(void **state) {
         assert_int_equal(span_take(head, 1, &block), 1);
         (void)span_give_all(class, &block, 1, "free");
         span_release(head);
-        arena_drain();
+        arena_drain(0);
         assert_int_equal(dirty_units(head, units_of(class)), units_of(class));
         check_zero(head, units_of(class));
         arena_check();
@@ -114,7 +114,7 @@ static void carve_all(unsigned class, bool dirty) {
     }
     (void)span_give_all(class, blocks, taken, "free");
     span_release(head);
-    arena_drain();
+    arena_drain(0);
     arena_check();
 }
 
@@ -162,7 +162,7 @@ static void rows_end_where_they_should(void **state) {
     }
     (void)span_give_all(1, blocks, all, "free");
     span_release(head);
-    arena_drain();
+    arena_drain(0);
     arena_check();
 }
 
