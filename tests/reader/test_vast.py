@@ -76,6 +76,29 @@ int main(int argc, char **argv) {
     return (int)read(0, &size, 1);
 }"""
 
+# A block of 8 MiB with a value in front of a page that was unmapped, and twice behind it.
+HOLE = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned long block = (unsigned long)malloc((size_t)8 << 20);
+    void *hole = (void *)((block + (1 << 20)) & -page);
+    memset((void *)block, 1, (size_t)8 << 20);
+    for (unsigned i = 0; i < 3; i++) {
+        *(unsigned long *)(block + ((size_t)i * 3 << 20)) = 0x1122334455667788;
+    }
+    if (munmap(hole, page) != 0) {
+        return 1;
+    }
+    printf("ready block=%p\\n", (void *)block);
+    fflush(stdout);
+    return (int)read(0, &page, 1);
+}"""
+
 
 class Vast(ReaderCase):
     def vast(self, *words):
@@ -133,6 +156,13 @@ class Vast(ReaderCase):
             self.skipTest("nothing was swapped out: there is no swap here, or no room in it")
         found = self.ask("find", "--string", NEEDLE, subject.pid)["found"]
         self.assertEqual(len(found), BLOCKS)
+
+    def test_find_around_a_hole(self):
+        """A piece of a block that is not there hides nothing that is beside it."""
+        program = self.compile(HOLE, "-D_GNU_SOURCE", "-w")
+        subject = self.start(program=program)
+        found = self.ask("find", subject.pid, hex(0x1122334455667788))["found"]
+        self.assertEqual([place["offset"] for place in found], [0, 3 << 20, 6 << 20])
 
     def test_check_of_a_block_without_rights(self):
         """It is there. One of which a part was unmapped is not."""
