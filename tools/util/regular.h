@@ -2,8 +2,8 @@
 #ifndef LUCID_UTIL_REGULAR_H
 #define LUCID_UTIL_REGULAR_H
 
-// Opens a file to read it, -1 (see errno): it cannot be opened, or is none. Devices and FIFOs are not
-// opened at all: that alone starts a watchdog, rewinds a tape, or lets a writer go on.
+// Opens a file to read it, -1: it cannot be opened (see errno), or is none (EINVAL). Devices and
+// FIFOs are not opened at all: that alone starts a watchdog, rewinds a tape, lets a writer go on.
 int regular_open(const char *path);
 
 #endif
