@@ -5,9 +5,8 @@
 //
 // A span belongs to the lane of the thread that held it last, also while it is full or held.
 //
-// Invariants of each lane and class: `spans` == spans of the class that belong to it;
-// `count` == spans on its list == spans that are LISTED and belong to it,
-// outside of the list's lock.
+// Invariants of each lane and class, outside of the list's lock: `spans` == spans of the class that
+// belong to it; those on its list are the ones of these that are LISTED.
 #ifndef LUCID_LANE_H
 #define LUCID_LANE_H
 

@@ -1,7 +1,8 @@
 // Mappings: blocks so large that each has an mmap of its own. They are found through a hash
 // table of their addresses, which readers can copy.
 //
-// Invariant: entries in use == count, sum of their lengths == bytes, count * 2 <= capacity.
+// Invariant: entries in use == count, sum of their lengths == bytes; count * 2 <= capacity, or,
+// where there was no memory for a larger table, count < capacity.
 #ifndef LUCID_MAPPING_H
 #define LUCID_MAPPING_H
 

@@ -74,6 +74,12 @@ void options_default(struct option_values *values);
 void options_read(struct option_values *values, enum option_source source, const char *text,
                   void (*complain)(const char *line));
 
+// The same of OPTIONS_FILE, of which `text` is what fits into OPTIONS_ROOM with a 0 behind it. What
+// the file has beyond that is not read, nor the line that is cut off there, and that is said.
+#define OPTIONS_ROOM 4096u
+void options_read_file(struct option_values *values, char *text, size_t length,
+                       void (*complain)(const char *line));
+
 // Where a value comes from, as a word.
 const char *option_source_name(enum option_source source);
 

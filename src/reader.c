@@ -232,6 +232,12 @@ static bool is_meta(const struct reader *reader, uint64_t address, uint64_t leng
     return address >= reader->fixed.meta_start && address <= reader->fixed.meta_end - length;
 }
 
+// Has the metadata room for this record? A chain that is longer is a loop, whatever is said to be
+// its length.
+static bool has_room(const struct reader *reader, uint32_t index, uint16_t size) {
+    return index < (reader->fixed.meta_end - reader->live.meta_next) / size;
+}
+
 static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap *heap) {
     const struct layout_description *d = &reader->fixed.layout;
     reader->fault = READER_FINE;
@@ -242,8 +248,9 @@ static bool heap_at(struct reader *reader, uint64_t address, struct reader_heap 
         return reader_damaged(reader, "address of a thread's heap", address);
     }
     // The registry only grows at its front, so the chain behind what was read does not change.
-    if (heap->index > reader->live.heap_count || heap->index > HEAPS_MAX) {
-        return reader_damaged(reader, "registry of heaps: more than the count of", heap->index);
+    if (heap->index > reader->live.heap_count || heap->index > HEAPS_MAX ||
+        !has_room(reader, heap->index, d->size_heap)) {
+        return reader_damaged(reader, "registry of heaps: the number of a record", heap->index);
     }
     // The two words in front of the counters.
     uint32_t flush[2];
@@ -281,8 +288,9 @@ static bool region_at(struct reader *reader, uint64_t address, struct reader_reg
     if (!is_meta(reader, address, d->size_region)) {
         return reader_damaged(reader, "address of a region", address);
     }
-    if (region->index > reader->live.regions.count || region->index > REGIONS_MAX) {
-        return reader_damaged(reader, "registry of regions: more than the count of", region->index);
+    if (region->index > reader->live.regions.count || region->index > REGIONS_MAX ||
+        !has_room(reader, region->index, d->size_region)) {
+        return reader_damaged(reader, "registry of regions: the number of a record", region->index);
     }
     region->address = address;
     bool read = fetch(reader, address + d->region_state, &region->state, sizeof(region->state)) &&

@@ -101,9 +101,10 @@ READS_RACILY void walk_account(struct account *account) {
         add_run(account, (uint32_t)head, shape);
         head += run_length_of(shape);
     }
-    if (root.live.limit > 0) {
-        account->arena_bytes = ((root.live.limit - 1) << UNIT_SHIFT) - account->foreign_bytes;
-        account->top_bytes = (root.live.limit - top) << UNIT_SHIFT;
+    uint64_t limit = max_size(root.live.limit, top); // a step over a hole moves the top first
+    if (limit > 0) {
+        account->arena_bytes = ((limit - 1) << UNIT_SHIFT) - account->foreign_bytes;
+        account->top_bytes = (limit - top) << UNIT_SHIFT;
     }
     add_beside_arena(account);
     account->meta_bytes = root.live.committed * (sizeof(struct run) + sizeof(struct unit)) +

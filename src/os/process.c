@@ -110,7 +110,10 @@ bool os_on_thread_exit(void (*exit_hook)(void *), void *argument) {
 }
 
 bool os_on_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
-    return pthread_atfork(before, parent, child) == 0;
+    int saved = errno; // it takes memory when there are many handlers
+    bool done = pthread_atfork(before, parent, child) == 0;
+    errno = saved;
+    return done;
 }
 
 int os_write(int fd, const char *text, size_t length) {

@@ -215,6 +215,16 @@ class Ctl(ReaderCase):
     def test_a_program_that_blocks_the_signal(self):
         self.finish(self.refuse_signal("blocked", "blocks SIGURG in all of its threads"))
 
+    def test_a_name_is_no_field(self):
+        """The name of a thread comes first in its status file."""
+        for name in ("State:\tT", "SigCgt:0"):
+            program = self.folder / name
+            shutil.copy(SUBJECT, program)
+            subject = self.begin("blocked", "ctl=1,purge=0", program)
+            self.refuse("ctl", subject.pid, "purge", "--timeout", 1,
+                        says="blocks SIGURG in all of its threads")
+            self.finish(subject)
+
     def test_a_stopped_program(self):
         subject = self.begin("idle")
         os.kill(subject.pid, signal.SIGSTOP)

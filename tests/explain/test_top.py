@@ -9,9 +9,11 @@ import signal
 import subprocess
 import time
 
-from onetest import LUCID, main
+from onetest import BUILD, LUCID, main
 
 from account import AccountCase
+
+OBSTACLE = BUILD / "tests" / "reader" / "libreader_obstacle.so"
 
 MANY = """
 import os, sys, threading
@@ -245,6 +247,13 @@ class Top(AccountCase):
                         os.kill(int(pid), number)
             self.check_left_behind(terminal)
             terminal.end()
+
+    def test_top_ends_by_a_signal_that_comes_before_it_sleeps(self):
+        """It waited for a key then, when it was paused or the process had ended."""
+        terminal = self.top(self.many(), LD_PRELOAD=OBSTACLE, OBSTACLE_WAIT=1)
+        terminal.wait("h help")
+        terminal.keys("p")
+        self.check_left_behind(terminal)
 
     # ---- terminals ---------------------------------------------------------------------------
 

@@ -4,18 +4,22 @@
 //   OBSTACLE_YAMA=FILE    stands for /proc/sys/kernel/yama/ptrace_scope
 //   OBSTACLE_SCAN=1       a kernel before 6.7, which does not know PAGEMAP_SCAN
 //   OBSTACLE_STOP=1       ptrace and signals end the command with SIGABRT
+//   OBSTACLE_WAIT=1       before the command waits for a key for ever, SIGTERM comes
 //   OBSTACLE_READ=N       before the memory is read for the Nth time the shell executes
 //   OBSTACLE_SHELL=...    this
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -106,4 +110,25 @@ EXPORT int kill(pid_t pid, int signal) {
     int (*next)(pid_t, int) = dlsym(RTLD_NEXT, "kill");
     refuse_to_stop();
     return next(pid, signal);
+}
+
+static void come_before(const struct pollfd *files, nfds_t count, bool forever) {
+    if (forever && count > 0 && files[0].fd == STDIN_FILENO && getenv("OBSTACLE_WAIT") != NULL) {
+        unsetenv("OBSTACLE_WAIT");
+        raise(SIGTERM);
+    }
+}
+
+EXPORT int poll(struct pollfd *files, nfds_t count, int milliseconds) {
+    int (*next)(struct pollfd *, nfds_t, int) = dlsym(RTLD_NEXT, "poll");
+    come_before(files, count, milliseconds < 0);
+    return next(files, count, milliseconds);
+}
+
+EXPORT int ppoll(struct pollfd *files, nfds_t count, const struct timespec *time,
+                 const sigset_t *signals) {
+    int (*next)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *) =
+        dlsym(RTLD_NEXT, "ppoll");
+    come_before(files, count, time == NULL);
+    return next(files, count, time, signals);
 }

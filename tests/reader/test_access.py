@@ -426,18 +426,20 @@ class Access(ReaderCase):
         self.assertNotRegex(text, "(?m) of $")
         self.assertIn("a program or library, not named here", text)
 
+    def elf(self, kind, *segments):
+        """An ELF file of this machine: its header and those of its segments."""
+        with open(LUCID, "rb") as command:
+            machine = struct.unpack_from("<H", command.read(64), 18)[0]
+        return b"\x7fELF\2\1\1" + bytes(9) + struct.pack(
+            "<HHIQQQIHHHHHH", kind, machine, 1, 0, 64, 0, 0, 64, 56, len(segments), 0, 0, 0) + \
+            b"".join(struct.pack("<IIQQQQQQ", *segment) for segment in segments)
+
     def test_layout_of_a_core_with_many_mappings(self):
         """The text looks up no more for each of them than JSON does, which is the measure."""
         count = 30000
         core = self.folder / "core"
-        with open(LUCID, "rb") as command:
-            machine = struct.unpack_from("<H", command.read(64), 18)[0]
-        with open(core, "wb") as file:
-            file.write(b"\x7fELF\2\1\1" + bytes(9) + struct.pack(
-                "<HHIQQQIHHHHHH", 4, machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0))
-            for i in range(count):
-                file.write(struct.pack("<IIQQQQQQ", 1, 6, 64 + 56 * count, 0x10000000 + i * 0x2000,
-                                       0, 0, 0x1000, 0x1000))
+        core.write_bytes(self.elf(4, *[(1, 6, 64 + 56 * count, 0x10000000 + i * 0x2000,
+                                        0, 0, 0x1000, 0x1000) for i in range(count)]))
         seconds = []
         for more in ((), ("--json",)):
             before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
@@ -445,6 +447,26 @@ class Access(ReaderCase):
             seconds.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
         self.assertEqual(len(json.loads(text)["mappings"]), count)
         self.assertLess(seconds[0], 3 * seconds[1])
+
+    def test_core_that_names_a_device(self):
+        """Of a program whose file is something else by now, which is not even opened."""
+        if shutil.which("strace") is None:
+            self.skipTest("strace is not installed")
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        program = self.elf(3, (1, 5, 0, 0, 0, 4096, 4096, 4096))
+        files = struct.pack("<QQQQQ", 1, 4096, 4096, 8192, 0) + bytes(fifo) + b"\0"
+        notes = struct.pack("<III", 5, len(files), 0x46494C45) + b"CORE\0\0\0\0"
+        notes += files + bytes(-len(files) % 4)
+        at = 64 + 2 * 56
+        core = self.folder / "core"
+        core.write_bytes(self.elf(4, (4, 0, at, 0, 0, len(notes), 0, 4),
+                                  (1, 5, at + len(notes), 4096, 0, len(program), 4096, 4096)) +
+                         notes + program)
+        log = self.folder / "log"
+        text = self.succeed("strace", "-e", "trace=open,openat", "-o", log, LUCID, "layout", core)
+        self.assertIn("fifo", text)
+        self.assertNotIn("fifo", log.read_text(encoding="utf-8"))
 
     # ---- cores that are cut off ----------------------------------------------------------------
 

@@ -1,11 +1,19 @@
 """Programs that the command starts itself and leads over points in their code: what they do with
 threads, signals and children goes on as without it."""
 
-from onetest import main
+from onetest import LIBRARY, main
 from target import ReaderCase
 
 
 class Launched(ReaderCase):
+    def test_long_list_of_preloaded_libraries(self):
+        """All that the caller preloads is preloaded, behind lucid."""
+        libraries = ":".join([str(LIBRARY)] * (10000 // len(str(LIBRARY))))
+        for words in (("arena",), ("bench", "--rounds", 1, "--peers", "", "--show-output")):
+            done = self.lucid(*words, "--", "printenv", "LD_PRELOAD",
+                              env={"LD_PRELOAD": libraries})
+            self.assertIn(f"{LIBRARY}:{libraries}\n", done.stdout + done.stderr)
+
     def test_threads_of_a_launched_program_meet_points_at_once(self):
         """A trap that one of them met is gone before it is heard of."""
         program = self.compile("""

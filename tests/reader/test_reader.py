@@ -220,6 +220,10 @@ class Reader(ReaderCase):
                    if " c" in e.get("class", "") and e.get("rx")]
         page = int(build_option("LUCID_PAGE_SIZE")) or os.sysconf("SC_PAGESIZE")
         self.assertEqual(len(squares), len(self.ask("map", "--cell", page, subject.pid)["cells"]))
+        self.assertEqual(len(self.ask("map", "--cell", "1T", subject.pid)["cells"]), 1)
+        for size in (15, (1 << 40) + 1, 1 << 58, (1 << 64) - 1):
+            self.refuse("map", "--zoom", first["address"], "--cell", size, subject.pid,
+                        says="--cell a size from 16 to 1T", code=64)
         self.refuse("map", "--svg", "/nonexistent/x.svg", subject.pid, says="cannot be written")
 
     def test_layout_of_lucid(self):

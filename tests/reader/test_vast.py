@@ -1,14 +1,16 @@
 """Reading programs that hold far more address space than memory."""
 
 import re
+import resource
 import shutil
 from pathlib import Path
 
-from onetest import BUILD, LUCID, main
+from onetest import BUILD, LUCID, SOURCE, main
 from target import ReaderCase
 
 OBSTACLE = BUILD / "tests" / "reader" / "libreader_obstacle.so"
 BLOCKS = 64
+LITTLE = 128 << 20  # address space
 NEEDLE = "needle in a haystack"
 
 # Blocks of 2 GiB, which the kernel lets pass although their sum is more than the machine has. Of
@@ -76,6 +78,56 @@ int main(int argc, char **argv) {
     return (int)read(0, &size, 1);
 }"""
 
+# A block of 8 MiB with a value in front of a page that was unmapped, and twice behind it.
+HOLE = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned long block = (unsigned long)malloc((size_t)8 << 20);
+    void *hole = (void *)((block + (1 << 20)) & -page);
+    memset((void *)block, 1, (size_t)8 << 20);
+    for (unsigned i = 0; i < 3; i++) {
+        *(unsigned long *)(block + ((size_t)i * 3 << 20)) = 0x1122334455667788;
+    }
+    if (munmap(hole, page) != 0) {
+        return 1;
+    }
+    printf("ready block=%p\\n", (void *)block);
+    fflush(stdout);
+    return (int)read(0, &page, 1);
+}"""
+
+# The registry of the threads' heaps is a loop, or that of the program's own heaps with a word.
+LOOP = """
+#include <dlfcn.h>
+#include <lucid.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "layout.h"
+int main(int argc, char **argv) {
+    struct lucid_root *root = dlsym(RTLD_DEFAULT, "lucid_root");
+    lucid_heap *(*new)(const char *) = dlsym(RTLD_DEFAULT, "lucid_heap_new");
+    if (malloc(1) == NULL || new("mine") == NULL) {
+        return 1;
+    }
+    if (argc > 1) {
+        root->live.regions.count = 5000000;
+        root->live.regions.first->next = root->live.regions.first;
+    } else {
+        root->live.heap_count = 500000;
+        root->live.heaps->next = root->live.heaps;
+    }
+    puts("ready");
+    fflush(stdout);
+    (void)read(0, argv, 1);
+    _exit(0);
+}"""
+
 
 class Vast(ReaderCase):
     def vast(self, *words):
@@ -134,6 +186,13 @@ class Vast(ReaderCase):
         found = self.ask("find", "--string", NEEDLE, subject.pid)["found"]
         self.assertEqual(len(found), BLOCKS)
 
+    def test_find_around_a_hole(self):
+        """A piece of a block that is not there hides nothing that is beside it."""
+        program = self.compile(HOLE, "-D_GNU_SOURCE", "-w")
+        subject = self.start(program=program)
+        found = self.ask("find", subject.pid, hex(0x1122334455667788))["found"]
+        self.assertEqual([place["offset"] for place in found], [0, 3 << 20, 6 << 20])
+
     def test_check_of_a_block_without_rights(self):
         """It is there. One of which a part was unmapped is not."""
         program = self.compile(LOCKED, "-D_GNU_SOURCE", "-w")
@@ -144,6 +203,15 @@ class Vast(ReaderCase):
         findings = self.ask("check", subject.pid, code=1)["findings"]
         self.assertEqual([(finding["rule"], int(finding["address"], 16)) for finding in findings],
                          [("mapping-gone", subject.address("gone"))])
+
+    def test_endless_registries(self):
+        """Followed to its forged length, such a chain took a gigabyte and a quarter of a minute."""
+        program = self.compile(LOOP, "-D_GNU_SOURCE", "-w", f"-I{SOURCE}/src",
+                               f"-I{SOURCE}/include")
+        for words, name in (((), "heaps"), (("own",), "regions")):
+            subject = self.start(*words, program=program)
+            self.refuse("arena", subject.pid, says=f"registry of {name}",
+                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (LITTLE, LITTLE)))
 
     def test_stats_of_untouched_blocks(self):
         """A look at each page of 128 GiB was 6,500 calls, and 2,400 are these now. A kernel that

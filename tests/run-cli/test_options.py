@@ -66,6 +66,14 @@ class Options(Case):
         self.assertIn("longer than 4095 bytes", done.stderr)
         self.assertNotIn("live at exit", done.stderr)
 
+    def test_long_file_is_cut_off_as_programs_do_it(self):
+        """At the end of a line: half a value might be one, too."""
+        half = "purge_age=2"
+        done = self.with_file("#" * (4095 - len(half) - 1) + f"\n{half}5s\n", LUCID, "options")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("longer than 4095 bytes", done.stderr)
+        self.assertEqual(self.sources(done.stdout)["purge_age"], "default")
+
     def test_strange_files(self):
         for text in ("", "\n", "\0purge=9", "#", "=", "purge=1", "\r\n", "\xff" * 5000):
             done = self.with_file(text, self.link("summary=1"))

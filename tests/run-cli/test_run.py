@@ -100,7 +100,10 @@ class Run(Case):
 
     def test_not_executable(self):
         plain = self.write("plain", "no program\n")
-        for name in (plain, self.folder):
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        fifo.chmod(0o755)
+        for name in (plain, self.folder, fifo):
             done = self.lucid_run(name)
             self.assertEqual(done.returncode, 126, name)
             self.assertIn("cannot run", done.stderr)
@@ -212,7 +215,10 @@ class Run(Case):
         spaced = self.folder / "with blank.so"
         shutil.copy(LIBRARY, spaced)
         other = self.compile("int other_library;", "-shared", "-fPIC", name="libother.so")
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
         for library, reason in (("/no/such/library", "No such file"),
+                                (str(fifo), "not a shared library"),
                                 ("/etc/passwd", "not a shared library"),
                                 (str(other), "not a liblucid.so"),
                                 (str(spaced), "because of the blank")):

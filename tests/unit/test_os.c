@@ -221,6 +221,26 @@ static void knows_the_process(void **state) {
     (void)pthread_join(thread, NULL);
 }
 
+#if !UNDER_TSAN // which has handlers of its own
+// As the C library's when there are so many handlers that it needs memory, and there is none.
+int pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    (void)before, (void)parent, (void)child;
+    errno = ENOMEM;
+    return ENOMEM;
+}
+#endif
+
+// It is called by the first free of a program with threads.
+static void no_memory_for_fork_handlers(void **state) {
+    (void)state;
+    if (UNDER_TSAN) {
+        skip();
+    }
+    errno = 1789;
+    assert_false(os_on_fork(NULL, NULL, NULL));
+    assert_int_equal(errno, 1789);
+}
+
 // The last line of /proc/self/maps is not the end of all addresses.
 static void knows_no_module_beyond(void **state) {
     (void)state;
@@ -232,10 +252,15 @@ static void knows_no_module_beyond(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(locks_exclude),     cmocka_unit_test(try_lock),
-        cmocka_unit_test(unlock_wakes),      cmocka_unit_test(woken_too_early),
-        cmocka_unit_test(memory_calls),      cmocka_unit_test(faults),
-        cmocka_unit_test(knows_the_process), cmocka_unit_test(knows_no_module_beyond),
+        cmocka_unit_test(locks_exclude),
+        cmocka_unit_test(try_lock),
+        cmocka_unit_test(unlock_wakes),
+        cmocka_unit_test(woken_too_early),
+        cmocka_unit_test(memory_calls),
+        cmocka_unit_test(faults),
+        cmocka_unit_test(knows_the_process),
+        cmocka_unit_test(knows_no_module_beyond),
+        cmocka_unit_test(no_memory_for_fork_handlers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

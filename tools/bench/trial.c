@@ -2,6 +2,7 @@
 
 #include "run/program.h"
 #include "util/human.h"
+#include "util/variable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,14 +56,7 @@ static void redirect(bool show_output) {
 }
 
 static void preload(const char *library) {
-    char value[2 * PATH_MAX];
-    const char *others = getenv("LD_PRELOAD");
-    if (library[0] == '\0') {
-        return;
-    }
-    bool alone = others == NULL || others[0] == '\0';
-    snprintf(value, sizeof(value), "%s%s%s", library, alone ? "" : ":", alone ? "" : others);
-    if (setenv("LD_PRELOAD", value, 1) != 0) {
+    if (library[0] != '\0' && !variable_join("LD_PRELOAD", library, ':', getenv("LD_PRELOAD"))) {
         _exit(127);
     }
 }

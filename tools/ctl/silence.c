@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A field of a status file; 0: it is not there.
+// What is behind "\nNAME:" in a status file; "": it is not there. The first line is the thread's
+// own name, in which anything may stand.
 static const char *field_of(const char *text, const char *field) {
     const char *at = text != NULL ? strstr(text, field) : NULL;
     return at != NULL ? at + strlen(field) : "";
 }
 
 static bool has_signal(const char *text, const char *field, uint32_t number) {
-    return strtoull(field_of(text, field), NULL, 16) >> (number - 1) & 1;
+    return number - 1 < 64 && strtoull(field_of(text, field), NULL, 16) >> (number - 1) & 1;
 }
 
 static bool is_blocked_everywhere(struct target *target, uint32_t number) {
@@ -25,7 +26,7 @@ static bool is_blocked_everywhere(struct target *target, uint32_t number) {
         snprintf(path, sizeof(path), "/proc/%d/task/%d/status", (int)target->pid,
                  (int)target->threads[i].tid);
         char *text = memory_file(path, NULL);
-        everywhere = text == NULL || has_signal(text, "SigBlk:", number);
+        everywhere = text == NULL || has_signal(text, "\nSigBlk:", number);
         free(text);
     }
     return everywhere;
@@ -35,13 +36,13 @@ void silence_explain(struct target *target, uint32_t signal, bool heard, unsigne
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/status", (int)target_alive(target->pid));
     char *status = memory_file(path, NULL);
-    const char *state = field_of(status, "State:\t");
+    const char *state = field_of(status, "\nState:\t");
     if (status == NULL || *state == 'Z' || *state == 'X') {
         say("%s has ended before it could answer", target->label);
     } else if (*state == 'T' || *state == 't') {
         say("%s is stopped and cannot answer; let it go on with `kill -CONT %d`", target->label,
             (int)target->pid);
-    } else if (!has_signal(status, "SigCgt:", signal)) {
+    } else if (!has_signal(status, "\nSigCgt:", signal)) {
         say("%s has put lucid's handler for SIGURG away, so it cannot be asked", target->label);
     } else if (is_blocked_everywhere(target, signal)) {
         say("%s blocks SIGURG in all of its threads, so it cannot be asked", target->label);

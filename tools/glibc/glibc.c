@@ -236,9 +236,47 @@ static void tell_none(const struct session *session, uint64_t address,
         ull(address), ull(walk->start), ull(walk->end), session->target.label);
 }
 
+// The chunk of an address and those around it.
+struct chunk_place {
+    uint64_t address;
+    size_t at;
+    size_t first;
+    size_t last;
+};
+
+static void json_block(const struct session *session, const struct glibc_walk *walk,
+                       const struct chunk_place *place) {
+    struct json json;
+    json_start(&json, &out_standard);
+    json_head(session, &json, "block", walk);
+    json_number(&json, "offset", place->address - walk->chunks[place->at].address);
+    json_chunk(&json, "block", &walk->chunks[place->at]);
+    json_open_array(&json, "around");
+    for (size_t i = place->first; i <= place->last; i++) {
+        json_chunk(&json, NULL, &walk->chunks[i]);
+    }
+    json_close_array(&json);
+    json_close_object(&json);
+}
+
+static void print_block(const struct session *session, const struct glibc_walk *walk,
+                        const struct chunk_place *place) {
+    const struct glibc_chunk *chunk = &walk->chunks[place->at];
+    struct out *out = &out_standard;
+    print_head(session, walk);
+    print_chunk_head(out);
+    for (size_t i = place->first; i <= place->last; i++) {
+        print_chunk(out, &walk->chunks[i]);
+    }
+    uint64_t shown = chunk->size < 512 ? chunk->size : 512;
+    out_format(out, "\n0x%llx is byte %llu of this chunk:\n", ull(place->address),
+               ull(place->address - chunk->address));
+    human_words(out, chunk->address + 8, walk->heap + (chunk->address + 8 - walk->start),
+                (size_t)(shown - 8));
+}
+
 int glibc_block(struct session *session, uint64_t address, uint64_t around) {
     struct glibc_walk walk;
-    struct out *out = &out_standard;
     if (!glibc_walk_heap(&walk, &session->target)) {
         no_heap(session);
         return EXIT_UNREADABLE;
@@ -252,32 +290,16 @@ int glibc_block(struct session *session, uint64_t address, uint64_t around) {
         glibc_walk_free(&walk);
         return EXIT_FINDING;
     }
-    const struct glibc_chunk *chunk = &walk.chunks[at];
-    size_t first = at > around ? at - (size_t)around : 0;
-    size_t last = walk.count - at - 1 > around ? at + (size_t)around : walk.count - 1;
+    const struct chunk_place place = {
+        .address = address,
+        .at = at,
+        .first = at > around ? at - (size_t)around : 0,
+        .last = walk.count - at - 1 > around ? at + (size_t)around : walk.count - 1,
+    };
     if (session->cli.json) {
-        struct json json;
-        json_start(&json, out);
-        json_head(session, &json, "block", &walk);
-        json_number(&json, "offset", address - chunk->address);
-        json_chunk(&json, "block", chunk);
-        json_open_array(&json, "around");
-        for (size_t i = first; i <= last; i++) {
-            json_chunk(&json, NULL, &walk.chunks[i]);
-        }
-        json_close_array(&json);
-        json_close_object(&json);
+        json_block(session, &walk, &place);
     } else {
-        print_head(session, &walk);
-        print_chunk_head(out);
-        for (size_t i = first; i <= last; i++) {
-            print_chunk(out, &walk.chunks[i]);
-        }
-        uint64_t shown = chunk->size < 512 ? chunk->size : 512;
-        out_format(out, "\n0x%llx is byte %llu of this chunk:\n", ull(address),
-                   ull(address - chunk->address));
-        human_words(out, chunk->address + 8, walk.heap + (chunk->address + 8 - walk.start),
-                    (size_t)(shown - 8));
+        print_block(session, &walk, &place);
     }
     glibc_walk_free(&walk);
     return EXIT_FINE;

@@ -13,6 +13,8 @@
 #define ROWS_WANTED 24u
 #define SVG_CELLS 4096u
 #define CELLS_MAX (1u << 22)
+#define CELL_LEAST 16u
+#define CELL_MOST ((uint64_t)1 << 40) // so many of a row are still a number of bytes
 
 struct picture {
     struct session session;
@@ -30,10 +32,11 @@ static bool take_option(int option, const char *value, void *context) {
     } else if (option == 'z') {
         fine = human_to_number(value, &picture->zoom) && picture->zoom != 0;
     } else {
-        fine = human_to_size(value, &picture->cell) && picture->cell >= 16;
+        fine = human_to_size(value, &picture->cell) && picture->cell >= CELL_LEAST &&
+               picture->cell <= CELL_MOST;
     }
     if (!fine) {
-        say("%s: --zoom needs an address, --cell a size of at least 16", value);
+        say("%s: --zoom needs an address, --cell a size from 16 to 1T", value);
     }
     return fine;
 }

@@ -49,21 +49,25 @@ static uint64_t next_region(const struct scan *scan, uint64_t address, uint64_t 
     return end;
 }
 
+// A piece may be there only in part: the program has unmapped some of it, or has kept it out of its
+// core.
 static void scan_all(const struct scan *scan, uint64_t start, uint64_t end, unsigned char *bytes) {
+    const struct view *view = &scan->target->view;
     size_t overlap = scan->length - 1; // what begins in one piece may end in the next
     for (uint64_t at = start; at < end && end - at > overlap;) {
         size_t want = end - at < PIECE ? (size_t)(end - at) : PIECE;
-        char first;
-        if (target_copy(scan->target, at, bytes, want)) {
-            scan_piece(scan, at, bytes, want);
-        } else if (!view_read(&scan->target->view, at, &first, 1)) {
+        bool whole = target_copy(scan->target, at, bytes, want);
+        size_t got = whole ? want : view->read(view->context, at, bytes, want);
+        scan_piece(scan, at, bytes, got);
+        if (got == 0) {
             at = next_region(scan, at, end); // a forged length costs nothing
-            continue;
-        }
-        if (want <= overlap || end - at <= want) {
+        } else if (got < want) {
+            at += got;
+        } else if (want <= overlap || end - at <= want) {
             break;
+        } else {
+            at += want - overlap;
         }
-        at += want - overlap;
     }
 }
 

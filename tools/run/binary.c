@@ -1,7 +1,8 @@
 #include "binary.h"
 
+#include "util/regular.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <string.h>
 #include <unistd.h>
@@ -155,9 +156,9 @@ static enum binary_result read_elf(Elf *elf, struct binary *binary) {
 enum binary_result binary_read(const char *path, struct binary *binary) {
     memset(binary, 0, sizeof(*binary));
     elf_version(EV_CURRENT);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = regular_open(path);
     if (file < 0) {
-        return BINARY_UNREADABLE;
+        return errno == EINVAL ? BINARY_NOT_ELF : BINARY_UNREADABLE;
     }
     Elf *elf = elf_begin(file, ELF_C_READ_MMAP, NULL);
     enum binary_result result = read_elf(elf, binary);

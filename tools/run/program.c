@@ -25,6 +25,10 @@ static bool is_executable_file(const char *path) {
         errno = EISDIR;
         return false;
     }
+    if (!S_ISREG(status.st_mode)) {
+        errno = EACCES; // as the kernel says; to open a FIFO would wait for its other end
+        return false;
+    }
     return access(path, X_OK) == 0;
 }
 

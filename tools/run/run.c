@@ -5,6 +5,7 @@
 #include "program.h"
 #include "summary.h"
 #include "util/human.h"
+#include "util/variable.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -45,19 +46,6 @@ static bool list_has(const char *list, const char *entry) {
         list += part + (list[part] != '\0');
     }
     return false;
-}
-
-// Sets NAME to "first SEPARATOR old value", or to one of the two if the other is empty.
-static bool variable_join(const char *name, const char *first, char separator, const char *second) {
-    char *joined;
-    bool both = first != NULL && first[0] != '\0' && second != NULL && second[0] != '\0';
-    int length = asprintf(&joined, "%s%.*s%s", first == NULL ? "" : first, both ? 1 : 0, &separator,
-                          second == NULL ? "" : second);
-    bool done = length >= 0 && setenv(name, joined, 1) == 0;
-    if (length >= 0) {
-        free(joined);
-    }
-    return done;
 }
 
 static bool set_variables(const char *library, bool summary) {

@@ -6,6 +6,7 @@
 #include "util/human.h"
 #include "util/memory.h"
 #include "util/name.h"
+#include "util/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,17 +33,6 @@ static const struct core_segment *find_segment(const struct core *core, uint64_t
     return inside ? &core->segments[low] : NULL;
 }
 
-// -2: it cannot be read, do not try again. A core says what it likes: no devices.
-static int open_file(const char *path) {
-    struct stat file;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0 && (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))) {
-        close(fd);
-        fd = -1;
-    }
-    return fd >= 0 ? fd : -2;
-}
-
 // Pages that the kernel left out because their file has them.
 static size_t read_from_file(struct core *core, const struct core_segment *segment, uint64_t at,
                              void *to, size_t length) {
@@ -51,7 +41,8 @@ static size_t read_from_file(struct core *core, const struct core_segment *segme
     }
     struct core_file *file = &core->files[segment->file];
     if (file->fd == -1) {
-        file->fd = open_file(file->path);
+        file->fd = regular_open(file->path);
+        file->fd = file->fd >= 0 ? file->fd : -2; // not to be tried again
     }
     if (file->fd < 0 || segment->file_offset + at > INT64_MAX) {
         return 0;

@@ -41,10 +41,6 @@ bool image_symbol(const struct target *target, const struct image *image, const 
 bool image_section(const struct target *target, const struct image *image, const char *name,
                    uint64_t *address, uint64_t *size);
 
-// The nearest function symbol at or below an address, "name+0x1c", into `to`. False: none.
-bool image_name_address(const struct target *target, const struct image *image, uint64_t address,
-                        char *to, size_t length);
-
 // A symbol from the dynamic table in the target's memory; no file is needed.
 bool image_dynamic_symbol(const struct target *target, const struct image *image, const char *name,
                           uint64_t *address);

@@ -5,6 +5,7 @@
 #include "run/program.h"
 #include "util/human.h"
 #include "util/memory.h"
+#include "util/variable.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,14 +18,7 @@
 // The library goes in front of what the caller preloads already.
 static bool preload_lucid(void) {
     char path[PATH_MAX];
-    char both[PATH_MAX * 2];
-    if (!library_find(path)) {
-        return false;
-    }
-    const char *others = getenv("LD_PRELOAD");
-    snprintf(both, sizeof(both), "%s%s%s", path, others != NULL && others[0] != 0 ? ":" : "",
-             others != NULL ? others : "");
-    return setenv("LD_PRELOAD", both, 1) == 0;
+    return library_find(path) && variable_join("LD_PRELOAD", path, ':', getenv("LD_PRELOAD"));
 }
 
 static _Noreturn void become_program(const struct launch_order *order, const char *path,

@@ -5,6 +5,7 @@
 #include "util/human.h"
 #include "util/memory.h"
 #include "util/name.h"
+#include "util/regular.h"
 
 #include <dirent.h>
 #include <elf.h>
@@ -349,14 +350,13 @@ static int open_at(pid_t pid, const char *format, const char *name) {
     if (length < 0 || (size_t)length >= sizeof(path)) {
         return -1;
     }
-    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return regular_open(path);
 }
 
 // A path may lead to another file by now; the inode tells.
 static bool same_file(int fd, const struct region *region) {
     struct stat file;
-    return fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
-           (region->inode == 0 || file.st_ino == region->inode);
+    return fd >= 0 && fstat(fd, &file) == 0 && (region->inode == 0 || file.st_ino == region->inode);
 }
 
 int target_open_file(const struct target *target, const struct region *region) {
@@ -366,8 +366,7 @@ int target_open_file(const struct target *target, const struct region *region) {
         return -1;
     }
     if (target->pid == 0 || target->kind == TARGET_CORE) {
-        fd = open(region->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        return fd;
+        return regular_open(region->name);
     }
     if (strcmp(region->name, target->executable) == 0 || region->deleted) {
         fd = open_at(target->alive, "/proc/%d/exe%s", "");

@@ -1,11 +1,8 @@
 // Symbols and sections from the file behind an image, through libelf.
 #include "image.h"
 
-#include "util/out.h"
-
 #include <gelf.h>
 #include <libelf.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -85,40 +82,6 @@ bool image_symbol(const struct target *target, const struct image *image, const 
     file_close(&file);
     *address = image->bias + wanted.value;
     return found;
-}
-
-struct nearest {
-    uint64_t value; // looked for
-    uint64_t best;
-    char name[256];
-};
-
-static bool is_nearer(const GElf_Sym *symbol, const char *name, void *context) {
-    struct nearest *nearest = context;
-    bool function = GELF_ST_TYPE(symbol->st_info) == STT_FUNC;
-    if (function && symbol->st_value <= nearest->value && symbol->st_value >= nearest->best &&
-        nearest->value - symbol->st_value < (symbol->st_size != 0 ? symbol->st_size : 1)) {
-        nearest->best = symbol->st_value;
-        snprintf(nearest->name, sizeof(nearest->name), "%s", name);
-    }
-    return false;
-}
-
-bool image_name_address(const struct target *target, const struct image *image, uint64_t address,
-                        char *to, size_t length) {
-    struct file file;
-    struct nearest nearest = {.value = address - image->bias};
-    if (!file_open(&file, target, image)) {
-        return false;
-    }
-    each_symbol(file.elf, SHT_SYMTAB, is_nearer, &nearest);
-    each_symbol(file.elf, SHT_DYNSYM, is_nearer, &nearest);
-    file_close(&file);
-    if (nearest.name[0] == 0) {
-        return false;
-    }
-    snprintf(to, length, "%s+0x%llx", nearest.name, ull(nearest.value - nearest.best));
-    return true;
 }
 
 bool image_section(const struct target *target, const struct image *image, const char *name,

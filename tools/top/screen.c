@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEAD_ROWS 3 // who, tabs, an empty one
@@ -27,6 +28,7 @@ struct view_state {
     bool paused;
     bool help;
     bool quit;
+    sigset_t signals; // those that are blocked during the sleep
     struct page page;
 };
 
@@ -277,15 +279,18 @@ static int milliseconds_left(const struct view_state *state) {
     return next > now ? (int)((next - now + 999999) / 1000000) : 0;
 }
 
-// Sleeps until a key, the end of the target, a new size or the next reading. False: the terminal
-// is gone.
+// Sleeps until a key, the end of the target, a new size, the next reading, or a signal that ends
+// all this, which comes at no other time: just before the sleep it would be noticed only behind it.
+// False: the terminal is gone.
 static bool wait_for_something(const struct view_state *state) {
     bool running = state->sample->state != SAMPLE_ENDED && state->sample->pidfd >= 0;
     struct pollfd things[] = {
         {.fd = STDIN_FILENO, .events = POLLIN},
         {.fd = state->sample->pidfd, .events = POLLIN},
     };
-    int found = poll(things, running ? 2 : 1, milliseconds_left(state));
+    int left = milliseconds_left(state);
+    const struct timespec time = {.tv_sec = left / 1000, .tv_nsec = (long)(left % 1000) * 1000000};
+    int found = ppoll(things, running ? 2 : 1, left >= 0 ? &time : NULL, &state->signals);
     return !(found < 0 && errno != EINTR) && !(things[0].revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
@@ -310,8 +315,13 @@ static void loop(struct view_state *state) {
     }
 }
 
-static void catch_signals(void) {
+static void catch_signals(sigset_t *before) {
     struct sigaction action = {.sa_handler = interrupt};
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, before);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
@@ -325,7 +335,7 @@ int screen_run(struct sample *sample, enum tab tab, uint64_t interval, bool colo
             "reading");
         return EXIT_UNREADABLE;
     }
-    catch_signals();
+    catch_signals(&state.signals);
     cbreak();
     noecho();
     curs_set(0);

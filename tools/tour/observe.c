@@ -226,6 +226,29 @@ static void json_row(struct json *json, const char *key, const struct observed_r
     json_close_object(json);
 }
 
+static void json_words(const struct observation *seen, struct json *json) {
+    json_address(json, "words_at", seen->words_at);
+    json_open_array(json, "words");
+    for (size_t i = 0; i < OBSERVED_WORDS; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "0x%08x", seen->words[i]);
+        json_string(json, NULL, text);
+    }
+    json_close_array(json);
+}
+
+static void json_bin(const struct observation *seen, struct json *json) {
+    json_open_object(json, "bin");
+    json_number(json, "size", seen->bin_size);
+    json_number(json, "count", seen->bin_count);
+    json_open_array(json, "blocks");
+    for (size_t i = 0; i < OBSERVED_BIN && i < seen->bin_count; i++) {
+        json_address(json, NULL, seen->bin[i]);
+    }
+    json_close_array(json);
+    json_close_object(json);
+}
+
 void observation_json(const struct observation *seen, struct json *json) {
     json_string(json, "allocator", seen->allocator);
     json_number(json, "pid", (uint64_t)seen->pid);
@@ -243,25 +266,10 @@ void observation_json(const struct observation *seen, struct json *json) {
         json_address(json, "region_end", seen->region_end);
     }
     if (seen->has_words) {
-        json_address(json, "words_at", seen->words_at);
-        json_open_array(json, "words");
-        for (size_t i = 0; i < OBSERVED_WORDS; i++) {
-            char text[16];
-            snprintf(text, sizeof(text), "0x%08x", seen->words[i]);
-            json_string(json, NULL, text);
-        }
-        json_close_array(json);
+        json_words(seen, json);
     }
     if (seen->bin_size != 0) {
-        json_open_object(json, "bin");
-        json_number(json, "size", seen->bin_size);
-        json_number(json, "count", seen->bin_count);
-        json_open_array(json, "blocks");
-        for (size_t i = 0; i < OBSERVED_BIN && i < seen->bin_count; i++) {
-            json_address(json, NULL, seen->bin[i]);
-        }
-        json_close_array(json);
-        json_close_object(json);
+        json_bin(seen, json);
     }
     json_open_array(json, "blocks");
     for (size_t i = 0; i < seen->row_count; i++) {
