@@ -63,6 +63,12 @@ int session_begin(struct session *session, const struct cli_command *command, in
     if (session->places.count == 0 && target_say_fate(target)) {
         return session_end(session, EXIT_UNREADABLE);
     }
+    if (session->places.count == 0 && session->places.left_out && !target->truncated) {
+        say("%s left out the memory that lucid's heap is in; let it be dumped in full (core(5) "
+            "tells how coredump_filter is set, or use gdb's gcore)",
+            target->label);
+        return session_end(session, EXIT_UNREADABLE);
+    }
     if (session->places.count == 0 && glibc_too) {
         return -1;
     }
