@@ -21,6 +21,35 @@ class Truth(ReaderCase):
         self.assertIn(subject.pid, numbers)
         self.assertIn(f"({subject.pid})", self.lucid("verify", thread).stdout)
 
+    # ---- hardened mode -------------------------------------------------------------------------
+
+    def check_quarantined(self, subject, target):
+        blocks, heap = self.blocks(target)
+        freed = blocks[subject.address("freed")]
+        self.assertEqual(freed["state"], "cached")
+        self.assertNotIn("thread", freed)
+        for name in ("a", "b", "pointer"):
+            self.assertEqual(blocks[subject.address(name)]["state"], "used", name)
+        self.assertGreaterEqual(heap["summary"]["cached"]["bytes"], 3000)
+
+    def test_freed_blocks_in_quarantine_are_not_used(self):
+        subject, dump = self.start_to_dump("demo", env={"LUCID_OPTIONS": "harden=1"})
+        self.check_quarantined(subject, subject.pid)
+        answer = self.ask("block", subject.pid, subject.facts["freed"])
+        self.assertEqual(answer["block"]["state"], "cached")
+        arena = self.ask("arena", subject.pid)["arena"]
+        self.assertGreaterEqual(arena["cached_bytes"], 3000)
+        self.assertIn("in the quarantine", self.lucid("arena", subject.pid).stdout)
+        self.lucid("check", subject.pid)
+        self.check_quarantined(subject, dump())
+
+    def test_quarantine_does_not_extend_to_own_heaps(self):
+        subject = self.start("heaps", env={"LUCID_OPTIONS": "harden=1"})
+        blocks, _ = self.blocks(subject.pid)
+        self.assertEqual(blocks[subject.address("block")]["state"], "used")
+        heaps = {heap["name"]: heap for heap in self.ask("arena", subject.pid)["own_heaps"]}
+        self.assertEqual(heaps["parser"]["blocks"], 1002)
+
     # ---- cores without the heap ----------------------------------------------------------------
 
     def check_left_out(self, **more):

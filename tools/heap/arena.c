@@ -68,7 +68,9 @@ static void print_numbers(const struct snapshot *snapshot, const struct tally *t
                reader->live.break_moves);
     print_line("spans", tally->span_bytes, "small blocks");
     print_line("  used", tally->used_bytes, "");
-    print_line("  cached", tally->cached_bytes, "in the bins of threads");
+    print_line("  cached", tally->cached_bytes,
+               snapshot->live != NULL ? "in the quarantine of hardened mode"
+                                      : "in the bins of threads");
     print_line("  free", tally->free_bytes, "");
     print_line("  untouched", tally->uncarved_bytes, "never handed out");
     print_line("  tails", tally->tail_bytes, "behind the last block of a span");

@@ -154,6 +154,8 @@ static void print_what(const struct inquiry *inquiry) {
     if (row->heap != NULL) {
         out_format(out, "  bin       of thread %d %s\n", (int)row->heap->tid,
                    name_shown(name, sizeof(name), row->heap->name));
+    } else if (row_is_block(row) && row->state == BLOCK_IS_CACHED) {
+        out_text(out, "  freed     in the quarantine of hardened mode\n");
     }
     if (row->own_heap != 0) {
         out_format(out, "  own heap  0x%llx %s\n", ull(row->own_heap),

@@ -150,6 +150,8 @@ static void print_row(struct out *out, const struct row *row) {
         char name[sizeof(row->heap->name)];
         out_format(out, "  thread %d %s", (int)row->heap->tid,
                    name_shown(name, sizeof(name), row->heap->name));
+    } else if (row_is_block(row) && row->state == BLOCK_IS_CACHED) {
+        out_text(out, "  in quarantine");
     } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
         out_format(out, "    %s, asked for %llu", row_kind_names[row->kind], ull(row->asked));
     } else if (row->kind == ROW_UNCARVED) {

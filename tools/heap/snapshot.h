@@ -53,6 +53,8 @@ struct snapshot {
     struct snapshot_cached *cached; // by address
     size_t cached_count;
     size_t cached_capacity;
+    uint64_t *live; // hardened mode: a bit for each granule behind the base, see struct hardened
+    uint64_t live_words;
     struct mapping *mappings; // by address
     size_t mapping_count;
     uint64_t now_ms;      // the clock of run.birth, at the time of reading; 0: unknown
@@ -78,7 +80,8 @@ size_t snapshot_cached_in(const struct snapshot *snapshot, uint64_t start, uint6
 
 enum block_state { BLOCK_IS_USED, BLOCK_IS_CACHED, BLOCK_IS_FREE };
 
-// States of a span's blocks: bits of those in some bin. Returns how many there are.
+// States of a span's blocks: bits of those in some bin, or in the quarantine of hardened mode.
+// Returns how many there are.
 unsigned snapshot_cached_bits(const struct snapshot *snapshot, const struct reader_run *span,
                               uint64_t bits[SPAN_WORDS], size_t *first);
 

@@ -89,6 +89,7 @@ static void count_blocks(struct taking *taking, const struct reader_run *span) {
     class->spans++;
     class->blocks += used;
     class->cached_blocks += cached;
+    ledger->quarantined += taking->snapshot->live != NULL ? cached * span->block_size : 0;
     ledger->small_blocks += used;
     ledger->small_bytes += used * span->block_size;
     ledger->small_slack_most += used * (span->block_size - least);
@@ -177,21 +178,6 @@ static void add_mappings(struct taking *taking) {
     }
 }
 
-// Blocks in hardened mode's quarantine are neither free nor in a bin, nor are they in use.
-static void take_quarantined(struct ledger *ledger, unsigned number, uint64_t count,
-                             uint64_t size) {
-    struct ledger_class *class = &ledger->classes[number];
-    count = min_size(count, class->blocks);
-    uint64_t resident = min_size(count * size, class->live);
-    class->blocks -= count;
-    class->cached_blocks += count;
-    class->live -= resident;
-    class->cached += resident;
-    ledger->small_blocks -= count;
-    ledger->small_bytes -= count * size;
-    ledger->quarantined += count * size;
-}
-
 // Hardened mode knows what was asked for of each small block, and fills the rest.
 static void add_hardened(struct taking *taking) {
     struct ledger *ledger = taking->ledger;
@@ -202,8 +188,6 @@ static void add_hardened(struct taking *taking) {
         return;
     }
     for (unsigned i = 1; i < CLASS_COUNT; i++) {
-        take_quarantined(ledger, i, hardened.quarantined[i],
-                         taking->snapshot->reader.fixed.classes[i].size);
         live += ledger->classes[i].live;
     }
     ledger->small_slack_most = min_size(atomic_load(&hardened.padding), live);
