@@ -6,14 +6,41 @@ from pathlib import Path
 from onetest import BUILD, SOURCE, main
 from target import ReaderCase
 
+# Every second block that a bin is refilled for is a sample, until all slots are in use.
+GUARDED = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) {
+    char *block[200], *freed = NULL;
+    setvbuf(stdout, NULL, _IONBF, 0); // a buffer would get the slot of what is freed
+    for (int i = 0; i < 200; i++) {
+        block[i] = malloc(1000 + i);
+        memset(block[i], 'G', 1000 + i);
+        strcpy(block[i], "needle in a sample");
+    }
+    for (int i = 0; i < 200 && freed == NULL; i++) {
+        if (block[i] > (char *)sbrk(0)) {
+            free(freed = block[i]);
+            block[i] = block[199];
+        }
+    }
+    printf("ready pid=%d freed=%p blocks=", (int)getpid(), (void *)freed);
+    for (int i = 0; i < 199; i++) printf("%p%s", (void *)block[i], i < 198 ? "," : "\n");
+    fflush(stdout);
+    char byte;
+    return (int)read(0, &byte, 1);
+}
+"""
+
 
 class Truth(ReaderCase):
     def test_thread_number_stands_for_its_process(self):
         """ps -L, top and perf show threads by numbers of their own."""
-        subject = self.start("busy", 2, 0)
-        thread = max(int(task.name) for task in Path(f"/proc/{subject.pid}/task").iterdir()
-                     if (task / "comm").read_text() == "reader_subject\n")
-        self.assertNotEqual(thread, subject.pid)
+        subject = self.start("giver", env={"LUCID_OPTIONS": "helper=0"})
+        tasks = [int(task.name) for task in Path(f"/proc/{subject.pid}/task").iterdir()]
+        (thread,) = set(tasks) - {subject.pid}
         arena = self.ask("arena", thread)
         self.assertEqual(arena["target"]["pid"], subject.pid)
         numbers = [heap["tid"] for heap in arena["threads"] if heap["state"] == "live"]
@@ -49,6 +76,47 @@ class Truth(ReaderCase):
         self.assertEqual(blocks[subject.address("block")]["state"], "used")
         heaps = {heap["name"]: heap for heap in self.ask("arena", subject.pid)["own_heaps"]}
         self.assertEqual(heaps["parser"]["blocks"], 1002)
+
+    # ---- guard pages ---------------------------------------------------------------------------
+
+    def guarded(self):
+        subject = self.start(program=self.compile(GUARDED), env={"LUCID_OPTIONS": "guard=1/1"})
+        blocks, heap = self.blocks(subject.pid)
+        samples = {address: block for address, block in blocks.items()
+                   if block.get("kind") == "guarded"}
+        self.assertGreater(len(samples), 20)
+        return subject, blocks, samples, heap
+
+    def test_sampled_blocks_are_blocks(self):
+        subject, blocks, samples, heap = self.guarded()
+        for i, text in enumerate(subject.facts["blocks"].split(",")):
+            block = blocks[int(text, 16)]
+            self.assertEqual(block["state"], "used")
+            if block.get("kind") == "guarded" and block["size"] != 1199:
+                self.assertEqual((block["size"], block["asked"]), (1000 + i, 1000 + i))
+        used = [block for block in blocks.values() if block["state"] == "used"]
+        self.assertEqual(heap["summary"]["used"]["blocks"], len(used))
+        self.assertGreaterEqual(self.ask("find", "--string", "needle in a sample",
+                                         subject.pid)["count"], 199)
+        address, sample = max(samples.items())
+        answer = self.ask("block", subject.pid, hex(address + sample["size"] - 1))
+        self.assertEqual(int(answer["block"]["address"], 16), address)
+        self.assertEqual(answer["block"]["kind"], "guarded")
+        self.refuse("block", subject.pid, subject.facts["freed"], code=1,
+                    says="lucid's guard pages, where no block in use has it")
+
+    def test_sampled_blocks_are_counted(self):
+        subject, _, samples, _ = self.guarded()
+        bytes_asked = sum(block["asked"] for block in samples.values())
+        self.assertEqual(self.ask("arena", subject.pid)["arena"]["guarded_bytes"], bytes_asked)
+        stats = self.ask("stats", subject.pid)
+        self.assertEqual(stats["blocks"]["guarded"], len(samples))
+        self.assertEqual(stats["blocks"]["guarded_asked"], bytes_asked)
+        self.assertEqual(stats["blocks"]["mappings"], 0)
+        self.assertGreaterEqual(stats["resident"]["live"], 200 * 1000)
+        self.assertLess(stats["resident"]["other"], len(samples) * 4096)
+        self.assertTrue(stats["closes"])
+        self.lucid("check", subject.pid)
 
     # ---- cores without the heap ----------------------------------------------------------------
 

@@ -147,7 +147,7 @@ static void print_what(const struct inquiry *inquiry) {
     }
     if (row->kind == ROW_SMALL) {
         out_format(out, "  class     %u, block %u of its span\n", row->class, row->index);
-    } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
+    } else if (row_has_asked(row)) {
         out_format(out, "  kind      %s, the program asked for %llu bytes\n",
                    row_kind_names[row->kind], ull(row->asked));
     }
@@ -230,7 +230,7 @@ static void json_row(struct json *json, const char *key, const struct row *row) 
     if (row->kind == ROW_SMALL) {
         json_number(json, "class", row->class);
         json_number(json, "index", row->index);
-    } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
+    } else if (row_has_asked(row)) {
         json_number(json, "asked", row->asked);
     }
     if (row->heap != NULL) {
@@ -292,7 +292,9 @@ static void tell_none(const struct inquiry *inquiry) {
     }
     say("0x%llx is in no block of %s: it is in %s; `lucid layout` shows all of its memory",
         ull(inquiry->address), session->target.label,
-        region == NULL         ? "no memory at all"
+        snapshot_is_guarded(session->snapshot, inquiry->address)
+            ? "lucid's guard pages, where no block in use has it"
+        : region == NULL       ? "no memory at all"
         : region->name[0] != 0 ? region->name
                                : "memory that is not lucid's");
 }

@@ -72,7 +72,8 @@ static void drop_copies(struct snapshot *snapshot) {
     snapshot->mappings = NULL;
     snapshot->heap_count = snapshot->heap_capacity = 0;
     snapshot->cached_count = snapshot->cached_capacity = 0;
-    snapshot->mapping_count = 0;
+    snapshot->mapping_count = snapshot->mapping_capacity = 0;
+    snapshot->guard_start = snapshot->guard_length = 0;
 }
 
 void snapshot_free(struct snapshot *snapshot) {
@@ -219,9 +220,54 @@ static bool read_heaps(struct snapshot *snapshot, const struct root_places *all)
     return reader->fault == READER_FINE;
 }
 
+static void add_mapping(struct snapshot *snapshot, const struct mapping *mapping) {
+    snapshot->mappings = memory_grow(snapshot->mappings, snapshot->mapping_count,
+                                     &snapshot->mapping_capacity, sizeof(*mapping));
+    snapshot->mappings[snapshot->mapping_count++] = *mapping;
+}
+
+// A slot that is being given out has no size yet.
+static void add_guarded(struct snapshot *snapshot, const struct guard_slot *slot, uint64_t page) {
+    uint64_t length = snapshot->target->page_size;
+    uint64_t offset = slot->address - page;
+    if (atomic_load(&slot->state) == SLOT_USED && slot->size > 0 && offset < length &&
+        slot->size <= length - offset) {
+        add_mapping(snapshot, &(struct mapping){.address = slot->address,
+                                                .size = slot->size,
+                                                .start = page,
+                                                .length = length,
+                                                .asked = slot->size});
+    }
+}
+
+static bool read_guarded(struct snapshot *snapshot) {
+    uint64_t address = (uint64_t)(uintptr_t)snapshot->reader.live.guard;
+    struct guard *guard = NULL;
+    if (address == 0) {
+        return true;
+    }
+    guard = (void *)copy_bytes(snapshot, address, sizeof(*guard));
+    size_t count = guard != NULL && guard->length > 0 ? guard->slot_count : 0;
+    count = count < GUARD_SLOTS ? count : GUARD_SLOTS;
+    struct guard_slot *slots = NULL;
+    if (count > 0) {
+        snapshot->guard_start = guard->start;
+        snapshot->guard_length = guard->length;
+        slots =
+            (void *)copy_bytes(snapshot, (uint64_t)(uintptr_t)guard->slots, count * sizeof(*slots));
+    }
+    for (size_t i = 0; slots != NULL && i < count; i++) {
+        uint64_t page = snapshot->guard_start + (2 * i + 1) * snapshot->target->page_size;
+        add_guarded(snapshot, &slots[i], page);
+    }
+    bool read = guard != NULL && (count == 0 || slots != NULL);
+    free(slots);
+    free(guard);
+    return read;
+}
+
 static bool read_mappings(struct snapshot *snapshot) {
     struct reader *reader = &snapshot->reader;
-    size_t capacity = 0;
     for (uint32_t i = 0; i < reader->live.mappings.capacity; i++) {
         struct mapping mapping;
         bool found = false;
@@ -229,15 +275,14 @@ static bool read_mappings(struct snapshot *snapshot) {
             return false;
         }
         if (found) {
-            snapshot->mappings = memory_grow(snapshot->mappings, snapshot->mapping_count, &capacity,
-                                             sizeof(mapping));
-            snapshot->mappings[snapshot->mapping_count++] = mapping;
+            add_mapping(snapshot, &mapping);
         }
     }
+    bool read = read_guarded(snapshot);
     if (snapshot->mapping_count > 0) {
         qsort(snapshot->mappings, snapshot->mapping_count, sizeof(struct mapping), by_mapping);
     }
-    return true;
+    return read;
 }
 
 static uint64_t clock_ms(const struct snapshot *snapshot) {

@@ -171,8 +171,11 @@ static void add_mappings(struct taking *taking) {
     for (size_t i = 0; i < taking->snapshot->mapping_count; i++) {
         const struct mapping *mapping = &taking->snapshot->mappings[i];
         uint64_t asked = mapping->asked < mapping->size ? mapping->asked : mapping->size;
-        taking->ledger->mapping_blocks++;
-        taking->ledger->mapping_asked += asked;
+        bool guarded = snapshot_is_guarded(taking->snapshot, mapping->address);
+        taking->ledger->guarded_blocks += guarded;
+        taking->ledger->guarded_asked += guarded ? asked : 0;
+        taking->ledger->mapping_blocks += !guarded;
+        taking->ledger->mapping_asked += guarded ? 0 : asked;
         add_block(taking, mapping->start, mapping->start + mapping->length, mapping->address,
                   asked);
     }
