@@ -40,11 +40,15 @@ static bool take_option(int option, const char *value, void *context) {
         return true;
     }
     uint64_t *number = option == 'C' ? &inquiry->around : &inquiry->bytes;
-    if (!human_to_size(value, number) || (option == 'C' && *number > AROUND_MAX)) {
-        say("%s is not a number between 0 and %u", value, AROUND_MAX);
+    bool fine = human_to_size(value, number);
+    if (option == 'C' && (!fine || *number > AROUND_MAX)) {
+        say("--context %s: give a number of neighbours from 0 to %u", value, AROUND_MAX);
         return false;
     }
-    return true;
+    if (!fine) {
+        say("--bytes %s: give a number of bytes (K, M, G may follow)", value);
+    }
+    return fine;
 }
 
 // ---- finding ------------------------------------------------------------------------------------
