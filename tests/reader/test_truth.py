@@ -77,6 +77,26 @@ class Truth(ReaderCase):
         heaps = {heap["name"]: heap for heap in self.ask("arena", subject.pid)["own_heaps"]}
         self.assertEqual(heaps["parser"]["blocks"], 1002)
 
+    def test_ring_of_the_quarantine_is_metadata(self):
+        """Eight bytes for each block in it: half a megabyte here."""
+        program = self.compile("""
+            #include <stdio.h>
+            #include <stdlib.h>
+            int main(void) {
+                void **block = malloc(65536 * sizeof(*block));
+                for (int i = 0; i < 65536; i++) block[i] = malloc(20);
+                for (int i = 0; i < 65536; i++) free(block[i]);
+                puts("ready");
+                fflush(stdout);
+                return getchar() == 'x';
+            }""")
+        subject = self.start(program=program, env={"LUCID_OPTIONS": "harden=1,quarantine=4M"})
+        stats = self.ask("stats", subject.pid)
+        self.assertGreaterEqual(stats["quarantined"], 65536 * 32)
+        self.assertGreaterEqual(stats["resident"]["metadata"], 65536 * 8)
+        self.assertLess(stats["resident"]["other"], 65536 * 4)
+        self.assertTrue(stats["closes"])
+
     # ---- guard pages ---------------------------------------------------------------------------
 
     def guarded(self):
