@@ -53,6 +53,7 @@ bool harden_begin(void) {
         return false;
     }
     hardened.ring = ring_bytes(quarantine.room);
+    hardened.ring_start = (uintptr_t)quarantine.blocks;
     allowance_add(hardened.ring);
     root.live.hardened = &hardened;
     root.live.watch |= WATCH_HARDEN | WATCH_CALLS;

@@ -309,6 +309,7 @@ struct hardened {
     uint32_t quarantined[CLASS_COUNT]; // blocks in quarantine
     _Atomic uint64_t padding; // bytes of small blocks in use that the program did not ask for
     uint64_t ring;            // bytes of the table of blocks in quarantine
+    uint64_t ring_start;      // its address
 };
 
 // Sampled guard pages (guard.h): slot i's page is page 2 * i + 1 of the pool.

@@ -1,5 +1,6 @@
 """lucid ctl: giving back and setting options in processes that run, and its refusals."""
 
+import ctypes
 import fcntl
 import os
 import re
@@ -231,6 +232,20 @@ class Ctl(ReaderCase):
         self.until(lambda: self.status(subject.pid, "State") == "T")
         self.refuse("ctl", subject.pid, "purge", "--timeout", 1, says=["is stopped", "kill -CONT"])
         os.kill(subject.pid, signal.SIGCONT)
+        self.act(subject.pid, "purge")
+        self.finish(subject)
+
+    def test_a_program_that_a_debugger_stopped(self):
+        """kill -CONT would not let it go on."""
+        subject = self.begin("idle")
+        libc = ctypes.CDLL(None, use_errno=True)
+        attach, detach = 16, 17
+        if libc.ptrace(attach, subject.pid, None, None) != 0:
+            self.skipTest("no right to trace it")
+        os.waitpid(subject.pid, 0)
+        self.refuse("ctl", subject.pid, "purge", "--timeout", 1,
+                    says=f"is stopped by process {os.getpid()}, which traces it")
+        self.assertEqual(libc.ptrace(detach, subject.pid, None, None), 0)
         self.act(subject.pid, "purge")
         self.finish(subject)
 

@@ -93,13 +93,13 @@ class ReaderCase(Case):
         self.succeed("gcore", "-o", self.folder / "core", subject.pid)
         return self.folder / f"core.{subject.pid}"
 
-    def start_to_dump(self, mode):
+    def start_to_dump(self, mode, **more):
         """A subject of which the kernel can write a core, and what makes it do so."""
         with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
             if pattern.read().strip() != "core":
                 self.skipTest("cores do not go into the working directory here")
         subject = self.start(mode, first=("sh", "-c", "ulimit -c unlimited; exec \"$@\"", "sh"),
-                             cwd=self.folder)
+                             cwd=self.folder, **more)
 
         def dump():
             os.kill(subject.pid, signal.SIGABRT)

@@ -127,5 +127,19 @@ class Launched(ReaderCase):
         self.assertTrue(done.stderr.startswith(fine), done.stderr)
         self.assertIn("without calling execve", done.stderr)
 
+    def test_launched_script_without_a_first_line(self):
+        """The shell has it, as under lucid run and from a shell's prompt."""
+        script = self.write("script", "echo hello; exit 3\n")
+        script.chmod(0o755)
+        done = self.lucid("heap", "--", script)
+        self.assertIn("hello", done.stderr)
+        self.assertIn("exit code 3", done.stderr)
+
+    def test_launched_program_and_options_that_do_not_suit(self):
+        self.refuse("heap", "--break", "", "--", "true", says="--break needs the name", code=64)
+        self.refuse("bins", "--libc", "--", "true", says="because of --libc")
+        self.refuse("block", "--bytes", "x", "0x10", "--", "true", says="--bytes x", code=64)
+
+
 
 main(Launched)

@@ -39,7 +39,11 @@ void silence_explain(struct target *target, uint32_t signal, bool heard, unsigne
     const char *state = field_of(status, "\nState:\t");
     if (status == NULL || *state == 'Z' || *state == 'X') {
         say("%s has ended before it could answer", target->label);
-    } else if (*state == 'T' || *state == 't') {
+    } else if (*state == 't') {
+        say("%s is stopped by process %d, which traces it (gdb, strace), and cannot answer; let it "
+            "go on there",
+            target->label, (int)target_tracer(target->pid));
+    } else if (*state == 'T') {
         say("%s is stopped and cannot answer; let it go on with `kill -CONT %d`", target->label,
             (int)target->pid);
     } else if (!has_signal(status, "\nSigCgt:", signal)) {

@@ -44,12 +44,11 @@ static void print_summary(const struct frag *frag) {
     char b[SIZE_TEXT];
     char c[SIZE_TEXT];
     char d[SIZE_TEXT];
-    out_format(out,
-               "\n%s of spans are %s: %s in use, %s in the bins of threads, %s in whole free "
-               "pages;\n",
+    out_format(out, "\n%s of spans are %s: %s in use, %s in %s, %s in whole free pages;\n",
                human_size(a, total->resident),
                frag->ledger.estimated ? "not all zeros in the core" : "resident",
                human_size(b, total->used), human_size(c, total->cached),
+               frag->ledger.hardened ? "quarantine" : "the bins of threads",
                human_size(d, total->empty));
     out_format(out, "the other %s are free blocks, and ends of pages, beside these.\n",
                human_size(a, total->resident - total->used - total->cached - total->empty));

@@ -89,7 +89,9 @@ static void take_large(struct reasons *reasons, struct snapshot *snapshot) {
     }
     for (size_t i = 0; i < snapshot->mapping_count; i++) {
         const struct mapping *mapping = &snapshot->mappings[i];
-        rank_large(reasons, (struct reason_large){mapping->address, mapping->asked, true});
+        if (!snapshot_is_guarded(snapshot, mapping->address)) {
+            rank_large(reasons, (struct reason_large){mapping->address, mapping->asked, true});
+        }
     }
 }
 

@@ -221,8 +221,15 @@ static void tell_bins(struct teller *teller) {
         tell(teller, "The bins of threads that have ended hold %s.",
              human_size(a, reasons->ended_cached));
     }
-    tell(teller, "Emptying all bins leaves %s of pages without any block.",
-         human_size(a, reasons->sparse.total.bins_only));
+    if (reasons->ledger.quarantined > 0) {
+        tell(teller,
+             "The quarantine of hardened mode holds %s of freed blocks; the option quarantine says "
+             "how much it may hold.",
+             human_size(a, reasons->ledger.quarantined));
+    } else {
+        tell(teller, "Emptying all bins leaves %s of pages without any block.",
+             human_size(a, reasons->sparse.total.bins_only));
+    }
 }
 
 static void tell_sparse(struct teller *teller) {

@@ -68,7 +68,9 @@ static void print_numbers(const struct snapshot *snapshot, const struct tally *t
                reader->live.break_moves);
     print_line("spans", tally->span_bytes, "small blocks");
     print_line("  used", tally->used_bytes, "");
-    print_line("  cached", tally->cached_bytes, "in the bins of threads");
+    print_line("  cached", tally->cached_bytes,
+               snapshot->live != NULL ? "in the quarantine of hardened mode"
+                                      : "in the bins of threads");
     print_line("  free", tally->free_bytes, "");
     print_line("  untouched", tally->uncarved_bytes, "never handed out");
     print_line("  tails", tally->tail_bytes, "behind the last block of a span");
@@ -78,6 +80,9 @@ static void print_numbers(const struct snapshot *snapshot, const struct tally *t
     print_line("foreign", tally->foreign_bytes, "moved over by another sbrk");
     print_line("top", tally->top_bytes, "never used yet");
     print_line("mappings", tally->mapping_bytes, "blocks with an mmap of their own");
+    if (snapshot->guard_length > 0) {
+        print_line("guarded", tally->guarded_bytes, "sampled blocks between guard pages");
+    }
     print_line("tables", meta_bytes(reader), "lucid's own records, elsewhere");
     if (reader->live.allowance.most != 0) {
         print_line("taken", taken_bytes(reader), "of what the limit allows");
@@ -159,6 +164,7 @@ static void print_json(const struct session *session, const struct tally *tally,
     json_number(&json, "moving_bytes", tally->busy_bytes);
     json_number(&json, "top_bytes", tally->top_bytes);
     json_number(&json, "mapping_bytes", tally->mapping_bytes);
+    json_number(&json, "guarded_bytes", tally->guarded_bytes);
     json_number(&json, "table_bytes", meta_bytes(reader));
     json_number(&json, "taken_bytes", taken_bytes(reader));
     json_number(&json, "limit_bytes", reader->live.allowance.most);

@@ -40,11 +40,15 @@ static bool take_option(int option, const char *value, void *context) {
         return true;
     }
     uint64_t *number = option == 'C' ? &inquiry->around : &inquiry->bytes;
-    if (!human_to_size(value, number) || (option == 'C' && *number > AROUND_MAX)) {
-        say("%s is not a number between 0 and %u", value, AROUND_MAX);
+    bool fine = human_to_size(value, number);
+    if (option == 'C' && (!fine || *number > AROUND_MAX)) {
+        say("--context %s: give a number of neighbours from 0 to %u", value, AROUND_MAX);
         return false;
     }
-    return true;
+    if (!fine) {
+        say("--bytes %s: give a number of bytes (K, M, G may follow)", value);
+    }
+    return fine;
 }
 
 // ---- finding ------------------------------------------------------------------------------------
@@ -147,13 +151,15 @@ static void print_what(const struct inquiry *inquiry) {
     }
     if (row->kind == ROW_SMALL) {
         out_format(out, "  class     %u, block %u of its span\n", row->class, row->index);
-    } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
+    } else if (row_has_asked(row)) {
         out_format(out, "  kind      %s, the program asked for %llu bytes\n",
                    row_kind_names[row->kind], ull(row->asked));
     }
     if (row->heap != NULL) {
         out_format(out, "  bin       of thread %d %s\n", (int)row->heap->tid,
                    name_shown(name, sizeof(name), row->heap->name));
+    } else if (row_is_block(row) && row->state == BLOCK_IS_CACHED) {
+        out_text(out, "  freed     in the quarantine of hardened mode\n");
     }
     if (row->own_heap != 0) {
         out_format(out, "  own heap  0x%llx %s\n", ull(row->own_heap),
@@ -228,7 +234,7 @@ static void json_row(struct json *json, const char *key, const struct row *row) 
     if (row->kind == ROW_SMALL) {
         json_number(json, "class", row->class);
         json_number(json, "index", row->index);
-    } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
+    } else if (row_has_asked(row)) {
         json_number(json, "asked", row->asked);
     }
     if (row->heap != NULL) {
@@ -290,7 +296,9 @@ static void tell_none(const struct inquiry *inquiry) {
     }
     say("0x%llx is in no block of %s: it is in %s; `lucid layout` shows all of its memory",
         ull(inquiry->address), session->target.label,
-        region == NULL         ? "no memory at all"
+        snapshot_is_guarded(session->snapshot, inquiry->address)
+            ? "lucid's guard pages, where no block in use has it"
+        : region == NULL       ? "no memory at all"
         : region->name[0] != 0 ? region->name
                                : "memory that is not lucid's");
 }

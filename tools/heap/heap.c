@@ -96,6 +96,14 @@ static bool check_class(const struct filter *filter, const struct reader *reader
     return false;
 }
 
+static uint64_t used_blocks(const struct tally *tally) {
+    return tally->small.used + tally->large_count + tally->mapping_count + tally->guarded_count;
+}
+
+static uint64_t used_bytes(const struct tally *tally) {
+    return tally->used_bytes + tally->large_bytes + tally->mapping_bytes + tally->guarded_bytes;
+}
+
 // ---- text ---------------------------------------------------------------------------------------
 
 static void print_counts(struct out *out, const char *name, uint64_t blocks, uint64_t bytes) {
@@ -108,8 +116,7 @@ static void print_counts(struct out *out, const char *name, uint64_t blocks, uin
 static void print_summary(struct out *out, const struct tally *tally) {
     char size[SIZE_TEXT];
     char dirty[SIZE_TEXT];
-    print_counts(out, "used", tally->small.used + tally->large_count + tally->mapping_count,
-                 tally->used_bytes + tally->large_bytes + tally->mapping_bytes);
+    print_counts(out, "used", used_blocks(tally), used_bytes(tally));
     print_counts(out, "cached", tally->small.cached, tally->cached_bytes);
     print_counts(out, "free", tally->small.free, tally->free_bytes);
     out_format(out, "  %-9s %15llu %-6s %8s\n", "untouched",
@@ -150,7 +157,9 @@ static void print_row(struct out *out, const struct row *row) {
         char name[sizeof(row->heap->name)];
         out_format(out, "  thread %d %s", (int)row->heap->tid,
                    name_shown(name, sizeof(name), row->heap->name));
-    } else if (row->kind == ROW_LARGE || row->kind == ROW_MAPPING) {
+    } else if (row_is_block(row) && row->state == BLOCK_IS_CACHED) {
+        out_text(out, "  in quarantine");
+    } else if (row_has_asked(row)) {
         out_format(out, "    %s, asked for %llu", row_kind_names[row->kind], ull(row->asked));
     } else if (row->kind == ROW_UNCARVED) {
         out_format(out, "  %u %s never handed out", row->blocks,
@@ -297,8 +306,7 @@ static void json_counts(struct json *json, const char *key, uint64_t blocks, uin
 
 static void json_summary(const struct tally *tally, struct json *json) {
     json_open_object(json, "summary");
-    json_counts(json, "used", tally->small.used + tally->large_count + tally->mapping_count,
-                tally->used_bytes + tally->large_bytes + tally->mapping_bytes);
+    json_counts(json, "used", used_blocks(tally), used_bytes(tally));
     json_counts(json, "cached", tally->small.cached, tally->cached_bytes);
     json_counts(json, "free", tally->small.free, tally->free_bytes);
     json_counts(json, "uncarved", tally->small.blocks - tally->small.carved, tally->uncarved_bytes);

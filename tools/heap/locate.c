@@ -32,14 +32,24 @@ static void add_place(struct root_places *places, uint64_t address, const char *
     }
 }
 
+struct root_head {
+    char magic[16];
+    uint32_t version, page_size;
+    uint64_t self;
+};
+
+// What the file holds in its place, where a core left it out, is a root that was never used.
+static bool is_left_out(const struct target *target, uint64_t address) {
+    const struct region *region = regions_find(&target->regions, address);
+    return target->kind == TARGET_CORE && region != NULL &&
+           address - region->start + sizeof(struct root_head) > region->stored;
+}
+
 // Does a root of any version live here? Copies of one say that they live elsewhere.
 static bool is_root(const struct target *target, uint64_t address) {
-    struct {
-        char magic[16];
-        uint32_t version, page_size;
-        uint64_t self;
-    } head;
-    return view_read(&target->view, address, &head, sizeof(head)) &&
+    struct root_head head;
+    return !is_left_out(target, address) &&
+           view_read(&target->view, address, &head, sizeof(head)) &&
            memcmp(head.magic, LUCID_LAYOUT_MAGIC, sizeof(LUCID_LAYOUT_MAGIC)) == 0 &&
            head.self == address;
 }
@@ -48,10 +58,12 @@ static void look_at_image(struct root_places *places, const struct target *targe
                           const struct image *image) {
     int64_t distance = 0;
     uint64_t address = 0;
-    if (image_note(target, image, NOTE_OWNER, NOTE_ROOT, &distance, sizeof(distance), &address) &&
-        is_root(target, address + (uint64_t)distance)) {
-        add_place(places, address + (uint64_t)distance, "ELF note", image->region->name,
-                  image->start, image->end);
+    if (image_note(target, image, NOTE_OWNER, NOTE_ROOT, &distance, sizeof(distance), &address)) {
+        address += (uint64_t)distance;
+        places->left_out |= is_left_out(target, address);
+        if (is_root(target, address)) {
+            add_place(places, address, "ELF note", image->region->name, image->start, image->end);
+        }
     }
     if (image_dynamic_symbol(target, image, "lucid_root", &address) && is_root(target, address)) {
         add_place(places, address, "symbol lucid_root", image->region->name, image->start,

@@ -15,6 +15,7 @@ struct root_place {
 struct root_places {
     struct root_place list[LOCATE_MAX];
     size_t count;
+    bool left_out; // a core names a root whose memory is not in it
     // Code of the libraries that bring the roots: a thread that runs there is inside lucid.
     struct {
         uint64_t start, end;

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-const char *const row_kind_names[8] = {"small", "large",   "mapping", "uncarved",
-                                       "pool",  "foreign", "moving",  "top"};
+const char *const row_kind_names[9] = {"small",   "large",  "mapping", "uncarved", "pool",
+                                       "foreign", "moving", "top",     "guarded"};
 
 const char *row_name(const struct row *row) {
     return row_is_block(row)           ? block_state_names[row->state]
@@ -101,7 +101,7 @@ static void run_row(struct rows *rows, struct row *row) {
 
 static void mapping_row(struct rows *rows, struct row *row) {
     const struct mapping *mapping = &rows->snapshot->mappings[rows->mapping_at++];
-    row->kind = ROW_MAPPING;
+    row->kind = snapshot_is_guarded(rows->snapshot, mapping->address) ? ROW_GUARDED : ROW_MAPPING;
     row->address = mapping->address;
     row->size = mapping->size;
     row->asked = mapping->asked;

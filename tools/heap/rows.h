@@ -13,6 +13,7 @@ enum row_kind {
     ROW_FOREIGN,
     ROW_MOVING, // between two purposes while it was read
     ROW_TOP,
+    ROW_GUARDED, // a sampled block between guard pages
 };
 
 struct row {
@@ -21,7 +22,7 @@ struct row {
     bool moved;
     uint64_t address;
     uint64_t size;
-    uint64_t asked; // large blocks and mappings
+    uint64_t asked; // of a block without a class
     uint32_t class;
     uint32_t index;  // in its span; of ROW_UNCARVED the first one
     uint32_t blocks; // ROW_UNCARVED: how many
@@ -43,7 +44,7 @@ struct rows {
     bool top_done;
 };
 
-extern const char *const row_kind_names[8];
+extern const char *const row_kind_names[9];
 
 void rows_begin(struct rows *rows, struct snapshot *snapshot);
 
@@ -58,7 +59,13 @@ bool rows_find(struct snapshot *snapshot, uint64_t address, struct row *row);
 const char *row_name(const struct row *row);
 
 static inline bool row_is_block(const struct row *row) {
-    return row->kind == ROW_SMALL || row->kind == ROW_LARGE || row->kind == ROW_MAPPING;
+    return row->kind == ROW_SMALL || row->kind == ROW_LARGE || row->kind == ROW_MAPPING ||
+           row->kind == ROW_GUARDED;
+}
+
+// A block for which the heap knows what the program asked for.
+static inline bool row_has_asked(const struct row *row) {
+    return row_is_block(row) && row->kind != ROW_SMALL;
 }
 
 // A cached block's bin, or NULL. `at` is moved along; blocks are asked for in address order.

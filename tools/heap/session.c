@@ -43,6 +43,30 @@ bool session_copy_again(struct session *session) {
     return snapshot_take(session->snapshot, &session->target, &session->places, &place);
 }
 
+// -1: glibc's heap is to be looked for.
+static int without_heap(struct session *session, bool glibc_too) {
+    const struct target *target = &session->target;
+    if (target_say_fate(target)) {
+        return session_end(session, EXIT_UNREADABLE);
+    }
+    if (session->places.left_out && !target->truncated) {
+        say("%s left out the memory that lucid's heap is in; let it be dumped in full (core(5) "
+            "tells how coredump_filter is set, or use gdb's gcore)",
+            target->label);
+    } else if (glibc_too) {
+        return -1;
+    } else if (target->truncated) {
+        target_say_cut_off(target, "what a heap is found by");
+    } else if (session->cli.plain && target->launch != NULL) {
+        say("%s was started without lucid because of --libc; leave that out", target->label);
+    } else {
+        say("%s does not run on lucid; start it with `lucid run -- PROGRAM`, or give -- PROGRAM "
+            "to this command",
+            target->label);
+    }
+    return session_end(session, EXIT_UNREADABLE);
+}
+
 int session_begin(struct session *session, const struct cli_command *command, int argc, char **argv,
                   bool glibc_too) {
     memset(session, 0, sizeof(*session));
@@ -60,21 +84,8 @@ int session_begin(struct session *session, const struct cli_command *command, in
     }
     target_list_threads(target);
     locate_roots(&session->places, target);
-    if (session->places.count == 0 && target_say_fate(target)) {
-        return session_end(session, EXIT_UNREADABLE);
-    }
-    if (session->places.count == 0 && glibc_too) {
-        return -1;
-    }
-    if (session->places.count == 0 && target->truncated) {
-        target_say_cut_off(target, "what a heap is found by");
-        return session_end(session, EXIT_UNREADABLE);
-    }
     if (session->places.count == 0) {
-        say("%s does not run on lucid; start it with `lucid run -- PROGRAM`, or give -- PROGRAM "
-            "to this command",
-            target->label);
-        return session_end(session, EXIT_UNREADABLE);
+        return without_heap(session, glibc_too);
     }
     const struct root_place *place = choose_place(session);
     if (place == NULL) {

@@ -61,19 +61,44 @@ static void drop_copies(struct snapshot *snapshot) {
     free(snapshot->units);
     free(snapshot->heaps);
     free(snapshot->cached);
+    free(snapshot->live);
     free(snapshot->mappings);
     snapshot->runs = NULL;
     snapshot->units = NULL;
     snapshot->heaps = NULL;
     snapshot->cached = NULL;
+    snapshot->live = NULL;
+    snapshot->live_words = 0;
     snapshot->mappings = NULL;
     snapshot->heap_count = snapshot->heap_capacity = 0;
     snapshot->cached_count = snapshot->cached_capacity = 0;
-    snapshot->mapping_count = 0;
+    snapshot->mapping_count = snapshot->mapping_capacity = 0;
+    snapshot->guard_start = snapshot->guard_length = 0;
 }
 
 void snapshot_free(struct snapshot *snapshot) {
     drop_copies(snapshot);
+}
+
+// Which blocks are in use in hardened mode: what is freed stays out of the spans' bitmaps while it
+// is in quarantine. Between the two copies of the records, so that what changes counts as moved.
+static bool copy_live(struct snapshot *snapshot, uint64_t units) {
+    const struct reader *reader = &snapshot->reader;
+    struct hardened *hardened = NULL;
+    if (reader->live.hardened == NULL) {
+        return true;
+    }
+    hardened =
+        (void *)copy_bytes(snapshot, (uint64_t)(uintptr_t)reader->live.hardened, sizeof(*hardened));
+    if (hardened != NULL && hardened->opened > 0) {
+        units = hardened->opened < units ? hardened->opened : units;
+        snapshot->live_words = units * (reader_unit_size(reader) / BLOCK_ALIGN / 64);
+        snapshot->live = (void *)copy_bytes(snapshot, (uint64_t)(uintptr_t)hardened->live,
+                                            snapshot->live_words * sizeof(uint64_t));
+    }
+    bool copied = hardened != NULL && (hardened->opened == 0 || snapshot->live != NULL);
+    free(hardened);
+    return copied;
 }
 
 // Root, records, bins, records again: in this order.
@@ -93,7 +118,7 @@ static bool copy_tables(struct snapshot *snapshot) {
     }
     snapshot->runs = copy_bytes(snapshot, runs, snapshot->runs_length);
     if (snapshot->runs == NULL || !add_copy(snapshot, reader->live.meta_next, meta) ||
-        !add_copy(snapshot, runs, snapshot->runs_length)) {
+        !copy_live(snapshot, top) || !add_copy(snapshot, runs, snapshot->runs_length)) {
         return false;
     }
     snapshot->units = (void *)copy_bytes(snapshot, units, top * sizeof(struct unit));
@@ -195,9 +220,54 @@ static bool read_heaps(struct snapshot *snapshot, const struct root_places *all)
     return reader->fault == READER_FINE;
 }
 
+static void add_mapping(struct snapshot *snapshot, const struct mapping *mapping) {
+    snapshot->mappings = memory_grow(snapshot->mappings, snapshot->mapping_count,
+                                     &snapshot->mapping_capacity, sizeof(*mapping));
+    snapshot->mappings[snapshot->mapping_count++] = *mapping;
+}
+
+// A slot that is being given out has no size yet.
+static void add_guarded(struct snapshot *snapshot, const struct guard_slot *slot, uint64_t page) {
+    uint64_t length = snapshot->target->page_size;
+    uint64_t offset = slot->address - page;
+    if (atomic_load(&slot->state) == SLOT_USED && slot->size > 0 && offset < length &&
+        slot->size <= length - offset) {
+        add_mapping(snapshot, &(struct mapping){.address = slot->address,
+                                                .size = slot->size,
+                                                .start = page,
+                                                .length = length,
+                                                .asked = slot->size});
+    }
+}
+
+static bool read_guarded(struct snapshot *snapshot) {
+    uint64_t address = (uint64_t)(uintptr_t)snapshot->reader.live.guard;
+    struct guard *guard = NULL;
+    if (address == 0) {
+        return true;
+    }
+    guard = (void *)copy_bytes(snapshot, address, sizeof(*guard));
+    size_t count = guard != NULL && guard->length > 0 ? guard->slot_count : 0;
+    count = count < GUARD_SLOTS ? count : GUARD_SLOTS;
+    struct guard_slot *slots = NULL;
+    if (count > 0) {
+        snapshot->guard_start = guard->start;
+        snapshot->guard_length = guard->length;
+        slots =
+            (void *)copy_bytes(snapshot, (uint64_t)(uintptr_t)guard->slots, count * sizeof(*slots));
+    }
+    for (size_t i = 0; slots != NULL && i < count; i++) {
+        uint64_t page = snapshot->guard_start + (2 * i + 1) * snapshot->target->page_size;
+        add_guarded(snapshot, &slots[i], page);
+    }
+    bool read = guard != NULL && (count == 0 || slots != NULL);
+    free(slots);
+    free(guard);
+    return read;
+}
+
 static bool read_mappings(struct snapshot *snapshot) {
     struct reader *reader = &snapshot->reader;
-    size_t capacity = 0;
     for (uint32_t i = 0; i < reader->live.mappings.capacity; i++) {
         struct mapping mapping;
         bool found = false;
@@ -205,15 +275,14 @@ static bool read_mappings(struct snapshot *snapshot) {
             return false;
         }
         if (found) {
-            snapshot->mappings = memory_grow(snapshot->mappings, snapshot->mapping_count, &capacity,
-                                             sizeof(mapping));
-            snapshot->mappings[snapshot->mapping_count++] = mapping;
+            add_mapping(snapshot, &mapping);
         }
     }
+    bool read = read_guarded(snapshot);
     if (snapshot->mapping_count > 0) {
         qsort(snapshot->mappings, snapshot->mapping_count, sizeof(struct mapping), by_mapping);
     }
-    return true;
+    return read;
 }
 
 static uint64_t clock_ms(const struct snapshot *snapshot) {
@@ -296,6 +365,27 @@ size_t snapshot_cached_in(const struct snapshot *snapshot, uint64_t start, uint6
     return first_cached_at(snapshot, end) - *first;
 }
 
+static bool is_owned(const struct snapshot *snapshot, uint64_t address) {
+    uint64_t granule = (address - snapshot->reader.fixed.base) / BLOCK_ALIGN;
+    return granule / 64 >= snapshot->live_words ||
+           (snapshot->live[granule / 64] >> granule % 64 & 1) != 0;
+}
+
+// Hardened mode does not extend to the program's own heaps.
+static unsigned add_quarantined(const struct snapshot *snapshot, const struct reader_run *span,
+                                uint64_t bits[SPAN_WORDS]) {
+    unsigned set = 0;
+    for (uint32_t index = 0; span->region == 0 && index < span->carved; index++) {
+        uint64_t bit = (uint64_t)1 << index % 64;
+        if (!((bits[index / 64] | span->free[index / 64]) & bit) &&
+            !is_owned(snapshot, span->start + (uint64_t)index * span->block_size)) {
+            bits[index / 64] |= bit;
+            set++;
+        }
+    }
+    return set;
+}
+
 unsigned snapshot_cached_bits(const struct snapshot *snapshot, const struct reader_run *span,
                               uint64_t bits[SPAN_WORDS], size_t *first) {
     size_t count = snapshot_cached_in(snapshot, span->start, span->end, first);
@@ -311,7 +401,7 @@ unsigned snapshot_cached_bits(const struct snapshot *snapshot, const struct read
             set++;
         }
     }
-    return set;
+    return snapshot->live == NULL ? set : set + add_quarantined(snapshot, span, bits);
 }
 
 void snapshot_say_fault(const struct snapshot *snapshot) {

@@ -53,8 +53,13 @@ struct snapshot {
     struct snapshot_cached *cached; // by address
     size_t cached_count;
     size_t cached_capacity;
-    struct mapping *mappings; // by address
+    uint64_t *live; // hardened mode: a bit for each granule behind the base, see struct hardened
+    uint64_t live_words;
+    struct mapping *mappings; // by address, and among them the pages of guarded blocks in use
     size_t mapping_count;
+    size_t mapping_capacity;
+    uint64_t guard_start; // of the pool of guard pages
+    uint64_t guard_length;
     uint64_t now_ms;      // the clock of run.birth, at the time of reading; 0: unknown
     uint64_t nanoseconds; // that taking it lasted
     bool still;           // nothing could move
@@ -78,7 +83,8 @@ size_t snapshot_cached_in(const struct snapshot *snapshot, uint64_t start, uint6
 
 enum block_state { BLOCK_IS_USED, BLOCK_IS_CACHED, BLOCK_IS_FREE };
 
-// States of a span's blocks: bits of those in some bin. Returns how many there are.
+// States of a span's blocks: bits of those in some bin, or in the quarantine of hardened mode.
+// Returns how many there are.
 unsigned snapshot_cached_bits(const struct snapshot *snapshot, const struct reader_run *span,
                               uint64_t bits[SPAN_WORDS], size_t *first);
 
@@ -89,6 +95,12 @@ static inline enum block_state span_block_state(const struct reader_run *span,
         return BLOCK_IS_FREE;
     }
     return cached[index / 64] & bit ? BLOCK_IS_CACHED : BLOCK_IS_USED;
+}
+
+// Is it in the pool of guard pages? What snapshot->mappings has there is a block of a sample, not a
+// mapping.
+static inline bool snapshot_is_guarded(const struct snapshot *snapshot, uint64_t address) {
+    return address - snapshot->guard_start < snapshot->guard_length;
 }
 
 extern const char *const block_state_names[3];

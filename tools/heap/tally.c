@@ -76,9 +76,13 @@ bool tally_heap(struct tally *tally, struct snapshot *snapshot) {
         tally->moved_runs += snapshot_moved(snapshot, &run);
     }
     for (size_t i = 0; i < snapshot->mapping_count; i++) {
-        tally->mapping_count++;
-        tally->mapping_bytes += snapshot->mappings[i].length;
-        tally->mapping_asked += snapshot->mappings[i].asked;
+        const struct mapping *mapping = &snapshot->mappings[i];
+        bool guarded = snapshot_is_guarded(snapshot, mapping->address);
+        tally->guarded_count += guarded;
+        tally->guarded_bytes += guarded ? mapping->size : 0;
+        tally->mapping_count += !guarded;
+        tally->mapping_bytes += guarded ? 0 : mapping->length;
+        tally->mapping_asked += guarded ? 0 : mapping->asked;
     }
     tally->top_bytes = (reader->live.limit - reader_top(reader)) * reader_unit_size(reader);
     tally->arena_bytes = reader->live.limit * reader_unit_size(reader);

@@ -33,6 +33,8 @@ struct tally {
     uint64_t mapping_count;
     uint64_t mapping_bytes;
     uint64_t mapping_asked;
+    uint64_t guarded_count; // sampled blocks between guard pages
+    uint64_t guarded_bytes;
     uint64_t top_bytes;
     uint64_t arena_bytes; // base to limit
     uint64_t moved_runs;

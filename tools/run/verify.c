@@ -191,6 +191,7 @@ int cmd_verify(int argc, char **argv) {
         fputs("lucid verify: say which process, by its number: lucid verify PID\n", stderr);
         return EXIT_USAGE;
     }
+    process.id = target_process(process.id);
     if (!read_process(&process)) {
         say_unreadable(process.id, errno);
         return EXIT_UNREADABLE;

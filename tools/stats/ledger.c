@@ -89,6 +89,7 @@ static void count_blocks(struct taking *taking, const struct reader_run *span) {
     class->spans++;
     class->blocks += used;
     class->cached_blocks += cached;
+    ledger->quarantined += taking->snapshot->live != NULL ? cached * span->block_size : 0;
     ledger->small_blocks += used;
     ledger->small_bytes += used * span->block_size;
     ledger->small_slack_most += used * (span->block_size - least);
@@ -170,26 +171,14 @@ static void add_mappings(struct taking *taking) {
     for (size_t i = 0; i < taking->snapshot->mapping_count; i++) {
         const struct mapping *mapping = &taking->snapshot->mappings[i];
         uint64_t asked = mapping->asked < mapping->size ? mapping->asked : mapping->size;
-        taking->ledger->mapping_blocks++;
-        taking->ledger->mapping_asked += asked;
+        bool guarded = snapshot_is_guarded(taking->snapshot, mapping->address);
+        taking->ledger->guarded_blocks += guarded;
+        taking->ledger->guarded_asked += guarded ? asked : 0;
+        taking->ledger->mapping_blocks += !guarded;
+        taking->ledger->mapping_asked += guarded ? 0 : asked;
         add_block(taking, mapping->start, mapping->start + mapping->length, mapping->address,
                   asked);
     }
-}
-
-// Blocks in hardened mode's quarantine are neither free nor in a bin, nor are they in use.
-static void take_quarantined(struct ledger *ledger, unsigned number, uint64_t count,
-                             uint64_t size) {
-    struct ledger_class *class = &ledger->classes[number];
-    count = min_size(count, class->blocks);
-    uint64_t resident = min_size(count * size, class->live);
-    class->blocks -= count;
-    class->cached_blocks += count;
-    class->live -= resident;
-    class->cached += resident;
-    ledger->small_blocks -= count;
-    ledger->small_bytes -= count * size;
-    ledger->quarantined += count * size;
 }
 
 // Hardened mode knows what was asked for of each small block, and fills the rest.
@@ -202,8 +191,6 @@ static void add_hardened(struct taking *taking) {
         return;
     }
     for (unsigned i = 1; i < CLASS_COUNT; i++) {
-        take_quarantined(ledger, i, hardened.quarantined[i],
-                         taking->snapshot->reader.fixed.classes[i].size);
         live += ledger->classes[i].live;
     }
     ledger->small_slack_most = min_size(atomic_load(&hardened.padding), live);

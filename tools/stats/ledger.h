@@ -58,6 +58,8 @@ struct ledger {
     uint64_t large_asked;
     uint64_t mapping_blocks;
     uint64_t mapping_asked;
+    uint64_t guarded_blocks; // samples between guard pages
+    uint64_t guarded_asked;
     uint64_t untouched;   // bytes of them that are not in memory
     uint64_t quarantined; // bytes of freed blocks that hardened mode holds back; in PART_CACHED
     uint64_t dirty_pool;  // of PART_DIRTY: in the pool

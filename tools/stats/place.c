@@ -50,6 +50,7 @@ static void add_tables(struct search *search, const struct snapshot *snapshot) {
     if (places_hardened(snapshot, &hardened)) {
         add(search, (uint64_t)(uintptr_t)hardened.live,
             hardened.opened * (reader_unit_size(reader) / BLOCK_ALIGN / 8), true);
+        add(search, hardened.ring_start, hardened.ring, true);
     }
 }
 

@@ -101,6 +101,10 @@ static void print_beside(const struct ledger *ledger) {
         out_format(out, "  changed while it was read: %s\n",
                    human_size(size, ledger->moved + ledger->grown));
     }
+    if (ledger->guarded_blocks > 0) {
+        out_format(out, "  sampled blocks between guard pages, among the live ones: %llu (%s)\n",
+                   ull(ledger->guarded_blocks), human_size(size, ledger->guarded_asked));
+    }
     if (ledger->quarantined > 0) {
         out_format(out, "  in the quarantine of hardened mode, counted with thread caches: %s\n",
                    human_size(size, ledger->quarantined));
@@ -175,6 +179,8 @@ static void json_blocks(struct json *json, const struct ledger *ledger) {
     json_number(json, "large_asked", ledger->large_asked);
     json_number(json, "mappings", ledger->mapping_blocks);
     json_number(json, "mappings_asked", ledger->mapping_asked);
+    json_number(json, "guarded", ledger->guarded_blocks);
+    json_number(json, "guarded_asked", ledger->guarded_asked);
     json_close_object(json);
     json_open_object(json, "dirty");
     json_number(json, "pool", ledger->dirty_pool);

@@ -131,6 +131,10 @@ static int take_words(struct cli *cli, const struct cli_command *command, int ar
         }
         cli->target = argv[at++];
     }
+    if (cli->break_function != NULL && cli->break_function[0] == 0) {
+        say("--break needs the name of a function, such as main");
+        return EXIT_USAGE;
+    }
     if (cli->program == NULL && cli->break_function != NULL) {
         say("--break needs a program to start: -- PROGRAM ARGS");
         return EXIT_USAGE;

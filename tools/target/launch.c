@@ -29,8 +29,8 @@ static _Noreturn void become_program(const struct launch_order *order, const cha
         _exit(127);
     }
     trace_accept();
-    execv(path, order->program);
-    fprintf(stderr, "lucid: %s cannot be started (%s)\n", path, strerror(errno));
+    execvp(path, order->program); // gives a script without a first line to the shell, as run does
+    say("%s cannot be started (%s)", path, strerror(errno));
     _exit(127);
 }
 

@@ -224,6 +224,7 @@ static void say_no_memory(const struct target *target) {
 }
 
 bool target_open_live(struct target *target, pid_t pid) {
+    pid = target_process(pid); // top, perf and gdb show threads by their own numbers
     target->kind = TARGET_LIVE;
     target->pid = pid;
     target->alive = target_alive(pid);

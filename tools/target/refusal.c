@@ -48,6 +48,11 @@ pid_t target_tracer(pid_t pid) {
     return (pid_t)tracer;
 }
 
+pid_t target_process(pid_t pid) {
+    uint32_t process = 0;
+    return read_status(pid, "\nTgid:", &process) && process != 0 ? (pid_t)process : pid;
+}
+
 static bool is_dumpable(pid_t pid, uint32_t user) {
     char path[64];
     struct stat owner;

@@ -77,6 +77,9 @@ const char *target_lack(char to[TARGET_LACK], const struct target *target);
 // Says that because of this `what` cannot be read, and what helps.
 void target_say_cut_off(const struct target *target, const char *what);
 
+// The process that a thread belongs to; of a process itself, that one.
+pid_t target_process(pid_t pid);
+
 // The process that traces this one, or 0.
 pid_t target_tracer(pid_t pid);
 
