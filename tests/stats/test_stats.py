@@ -106,6 +106,32 @@ class Stats(Case):
         self.assertEqual(used, shadow["small_usable"])
         self.assertIn(("lucid_returned_bytes_total",), samples)
 
+    def test_sampled_blocks_are_counted_everywhere(self):
+        source = """#include <lucid.h>
+            #include <malloc.h>
+            int main(void) {
+                for (int i = 0; i < 2000; i++) {
+                    if (lucid_malloc(100) == NULL) { return 1; }
+                }
+                struct lucid_stats stats = {.size = sizeof(stats)};
+                struct mallinfo2 info = lucid_mallinfo2();
+                lucid_malloc_stats();
+                return lucid_stats_get(&stats) != 0 || stats.guarded_blocks == 0 ||
+                       info.hblks != stats.guarded_blocks || info.hblkhd != stats.mapped_bytes ||
+                       printf("%zu %zu %zu\\n", info.hblks, info.hblkhd, info.arena) < 0 ||
+                       lucid_malloc_info(0, stdout) != 0;
+            }"""
+        program = self.compile(source, "-I", SOURCE / "include", f"-Wl,-rpath,{BUILD}", LIBRARY)
+        done = self.run_command(program, env={"LUCID_OPTIONS": "guard=1/5,summary=1"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        first, info = done.stdout.split("\n", 1)
+        blocks, mapped, arena = first.split()
+        self.assertIn(f'<total type="mmap" count="{blocks}" size="{mapped}"/>', info)
+        total = done.stderr.split("Total (incl. mmap):\n")[1]
+        self.assertRegex(total, rf"^system bytes     = +{int(arena) + int(mapped)}\n")
+        live = re.search(r"live at exit: (\d+) blocks", done.stderr)
+        self.assertGreaterEqual(int(live[1]), 2000, done.stderr)
+
     def test_names_of_programs_are_escaped(self):
         source = """#include <lucid.h>
             int main(void) { return lucid_stats_print_json(1) + lucid_stats_print_openmetrics(2); }
