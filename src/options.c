@@ -398,3 +398,14 @@ void options_read(struct option_values *values, enum option_source source, const
         text += *text != '\0';
     }
 }
+
+COLD void options_read_file(struct option_values *values, char *text, size_t length,
+                            void (*complain)(const char *line)) {
+    if (length > OPTIONS_FILE_MOST) {
+        text[OPTIONS_FILE_MOST] = '\0';
+        char *last = strrchr(text, '\n');
+        *(last != NULL ? last : text) = '\0';
+        complain(OPTIONS_FILE ": longer than 4095 bytes; what is behind them is not read");
+    }
+    options_read(values, SOURCE_FILE, text, complain);
+}

@@ -74,6 +74,14 @@ void options_default(struct option_values *values);
 void options_read(struct option_values *values, enum option_source source, const char *text,
                   void (*complain)(const char *line));
 
+// The file is text of a few lines: of one that is longer no more is read, and that is said.
+#define OPTIONS_FILE_MOST 4095u
+#define OPTIONS_FILE_ROOM (OPTIONS_FILE_MOST + 2) // for a byte too many, and the terminator
+
+// Reads the file, of which there are `length` bytes in `text`; cuts it off where it is too long.
+void options_read_file(struct option_values *values, char *text, size_t length,
+                       void (*complain)(const char *line));
+
 // Where a value comes from, as a word.
 const char *option_source_name(enum option_source source);
 

@@ -5,23 +5,15 @@
 #include "root.h"
 
 #include <lucid.h>
-#include <string.h>
 
 #pragma weak lucid_options // most programs have none
 
-// The file is text of a few lines; what it has beyond this is not read, and that is said.
 static void read_file(struct option_values *values, void (*complain)(const char *line)) {
-    char text[4096];
+    char text[OPTIONS_FILE_ROOM];
     size_t length;
-    if (!os_read_file(OPTIONS_FILE, text, sizeof(text), &length)) {
-        return; // there is none, or it is not for this process
-    }
-    if (length == sizeof(text) - 1) {
-        char *last = strrchr(text, '\n');
-        *(last != NULL ? last : text) = '\0';
-        complain(OPTIONS_FILE ": longer than 4095 bytes; what is behind them is not read");
-    }
-    options_read(values, SOURCE_FILE, text, complain);
+    if (os_read_file(OPTIONS_FILE, text, sizeof(text), &length)) {
+        options_read_file(values, text, length, complain);
+    } // else there is none, or it is not for this process
 }
 
 void settings_read(void (*complain)(const char *line)) {

@@ -55,7 +55,7 @@ void option_list_json(const struct option_values *values, struct json *json) {
 }
 
 static void read_file(struct option_values *values) {
-    char text[4096];
+    char text[OPTIONS_FILE_ROOM];
     FILE *file = fopen(OPTIONS_FILE, "re");
     if (file == NULL) {
         if (errno != ENOENT) {
@@ -64,9 +64,10 @@ static void read_file(struct option_values *values) {
         }
         return;
     }
-    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    size_t length = fread(text, 1, sizeof(text) - 1, file);
+    text[length] = '\0';
     fclose(file);
-    options_read(values, SOURCE_FILE, text, complain);
+    options_read_file(values, text, length, complain);
 }
 
 bool option_list_here(struct option_values *values) {
