@@ -8,6 +8,8 @@
 #include "os/os.h"
 #include "release.h"
 
+#include <errno.h>
+
 static struct {
     _Atomic uint32_t lock;
     int (*callback)(void *context, size_t size);
@@ -48,9 +50,11 @@ static bool ask_the_program(size_t size) {
     if (callback == NULL || inside) {
         return false;
     }
+    int saved = errno; // a request that succeeds in the end leaves it alone
     inside = true;
     bool again = callback(context, size) != 0;
     inside = false;
+    errno = saved;
     return again;
 }
 
