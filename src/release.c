@@ -67,14 +67,15 @@ static uint32_t first_dirty(uint32_t start, uint32_t end) {
     return start;
 }
 
-// Takes a piece out of a run that has been free since `limit`, beginning with its first dirty unit,
-// or with the first from `after` on, if that lies in it: what is in front was refused. 0: there is
-// none.
-static uint32_t take_aged(uint32_t limit, uint32_t after) {
+// Takes a piece of `longest` units at most out of a run that has been free since `limit`, beginning
+// with its first dirty unit, or with the first from `after` on, if that lies in it: what is in front
+// was refused. 0: there is none.
+static uint32_t take_aged(uint32_t limit, uint32_t after, uint64_t longest) {
     uint32_t head = 0;
     while ((head = pool_aged_dirty(limit, VISITS)) != 0) {
         uint32_t length = run_length_of(run_load(head));
         uint32_t most = length / 16 > PIECE_UNITS ? length / 16 : PIECE_UNITS;
+        most = (uint32_t)min_size(most, longest);
         uint32_t end = head + length;
         uint32_t start = first_dirty(after > head && after <= end ? after : head, end);
         if (start < end) {
@@ -157,14 +158,17 @@ uint64_t release_possible(void) {
     return __atomic_load_n(&pool()->dirty_units, __ATOMIC_RELAXED) + loose_units();
 }
 
-static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(uint32_t piece)) {
+// `exactly`: of a long run only as much goes as is beyond what is to stay.
+static uint64_t release_aged(uint64_t keep, uint32_t age, bool exactly,
+                             uint32_t (*release)(uint32_t piece)) {
     uint64_t released = 0;
     unsigned refused = 0;
     uint32_t after = 0;
     arena_drain();
     os_lock(&pool()->lock);
     while (pool()->dirty_units > keep && refused < PIECES_REFUSED) {
-        uint32_t piece = take_aged(now_ms() - age, after);
+        uint64_t longest = exactly ? pool()->dirty_units - keep : UINT32_MAX;
+        uint32_t piece = take_aged(now_ms() - age, after, longest);
         if (piece == 0) {
             break;
         }
@@ -182,11 +186,15 @@ static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(ui
 }
 
 uint64_t release_dirty(uint64_t keep, uint32_t age) {
-    return release_aged(keep, age, release_for_long);
+    return release_aged(keep, age, false, release_for_long);
+}
+
+uint64_t release_beyond(uint64_t keep) {
+    return release_aged(keep, 0, true, release_for_long);
 }
 
 void release_for_recycled(void) {
-    (void)release_aged(root_used_units() / GROWTH_SHARE, 0, release_piece);
+    (void)release_aged(root_used_units() / GROWTH_SHARE, 0, false, release_piece);
 }
 
 // How many dirty units are too many now that more than ever is in use or dirty. pre: the lock.

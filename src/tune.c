@@ -144,7 +144,7 @@ EXPORT int lucid_malloc_trim(size_t keep) {
         return 0;
     }
     uint64_t given = empty_threads("malloc_trim");
-    return given + release_dirty(keep >> UNIT_SHIFT, 0) > 0;
+    return given + release_beyond(keep >> UNIT_SHIFT) > 0;
 }
 STANDARD_NAME(int, malloc_trim, (size_t), lucid_malloc_trim)
 

@@ -214,6 +214,23 @@ static void free_runs(void **state) {
     invariants_check(false);
 }
 
+// Of one long run, too, and nothing where less is free.
+static void malloc_trim_leaves_as_much_as_it_is_told(void **state) {
+    (void)state;
+    (void)lucid_malloc_trim(0);
+    assert_int_equal(root.live.pool.dirty_units, 0);
+    uint32_t large = take_apart(300);
+    assert_true(arena_free_large(large));
+    assert_int_equal(lucid_malloc_trim((size_t)150 << UNIT_SHIFT), 1);
+    assert_int_equal(root.live.pool.dirty_units, 150);
+    assert_int_equal(resident_pages(unit_address(large), 300 * UNIT_SIZE),
+                     150 * UNIT_SIZE / root.fixed.page_size);
+    assert_int_equal(lucid_malloc_trim((size_t)200 << UNIT_SHIFT), 0);
+    assert_int_equal(root.live.pool.dirty_units, 150);
+    (void)release_all();
+    invariants_check(false);
+}
+
 // One page that the kernel does not take keeps its own unit, and no other.
 static void a_locked_page(void **state) {
     (void)state;
@@ -345,6 +362,7 @@ int main(void) {
         cmocka_unit_test(last_of_a_word),
         cmocka_unit_test(aged_pages),
         cmocka_unit_test(free_runs),
+        cmocka_unit_test(malloc_trim_leaves_as_much_as_it_is_told),
         cmocka_unit_test(growth),
         cmocka_unit_test(growth_counts),
         cmocka_unit_test(growth_comes_to_an_end),
