@@ -96,9 +96,9 @@ static inline void *any_new(size_t size, size_t alignment, bool zero) {
     return block;
 }
 
-COLD bool alloc_again(unsigned *attempt, size_t size, size_t alignment) {
-    bool again = relief_again(attempt, size, alignment);
-    if (*attempt > 0) { // there was a start; this may be the child of a fork in the callback
+COLD bool alloc_again(struct relief *relief, size_t size, size_t alignment) {
+    bool again = relief_again(relief, size, alignment);
+    if (relief->attempts + relief->waits > 0) { // the child of a fork in the callback, perhaps
         fork_check();
     }
     if (again) {
@@ -110,7 +110,7 @@ COLD bool alloc_again(unsigned *attempt, size_t size, size_t alignment) {
 // As long as there is hope. NULL and ENOMEM: no memory.
 static COLD void *new_again(size_t size, size_t alignment, bool zero) {
     void *block = NULL;
-    for (unsigned attempt = 0; block == NULL && alloc_again(&attempt, size, alignment);) {
+    for (struct relief relief = {0}; block == NULL && alloc_again(&relief, size, alignment);) {
         block = any_new(size, alignment, zero);
     }
     if (block == NULL) {
@@ -179,7 +179,8 @@ void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool 
         class = alignment > BLOCK_ALIGN ? sizeclass_aligned(size, alignment) : sizeclass_of(least);
     }
     void *block = any_of(region, class, least, alignment, zero);
-    for (unsigned attempt = 0; unlikely(block == NULL) && alloc_again(&attempt, size, alignment);) {
+    struct relief relief = {0};
+    while (unlikely(block == NULL) && alloc_again(&relief, size, alignment)) {
         block = any_of(region, class, least, alignment, zero);
     }
     if (unlikely(block == NULL)) {

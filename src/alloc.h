@@ -32,10 +32,11 @@ void *alloc_growing(size_t size);
 // of two.
 void *alloc_in(struct lucid_region *region, size_t alignment, size_t size, bool zero);
 
+struct relief; // relief.h
+
 // To be asked when `size` bytes of that alignment could not be had, with no lock held, until it
-// says false; `attempt` is 0 at first. True: something went back, so try once more. Calls the
-// program.
-bool alloc_again(unsigned *attempt, size_t size, size_t alignment);
+// says false. True: something went back, so try once more. Calls the program.
+bool alloc_again(struct relief *relief, size_t size, size_t alignment);
 
 // Keeps the bin out of the registers of the size and the result, and where alloc_empty wants it:
 // the block is then where it is to be returned, for no instruction more.

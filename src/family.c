@@ -35,6 +35,15 @@ static uint64_t bytes_free(const struct account *account) {
     return account->arena_bytes > used ? account->arena_bytes - used : 0;
 }
 
+// Blocks with a mapping of their own; those between guard pages are such, too.
+static uint64_t blocks_apart(const struct account *account) {
+    return account->mapping_count + account->guarded_count;
+}
+
+static uint64_t bytes_apart(const struct account *account) {
+    return account->mapping_bytes + account->guarded_count * root.fixed.page_size;
+}
+
 EXPORT struct mallinfo2 lucid_mallinfo2(void) {
     struct account account;
     (void)take_account(&account);
@@ -42,8 +51,8 @@ EXPORT struct mallinfo2 lucid_mallinfo2(void) {
         .arena = account.arena_bytes,
         .ordblks = account.free_blocks + account.pool_runs + (account.top_bytes > 0),
         .smblks = account.cached_blocks,
-        .hblks = account.mapping_count + account.guarded_count,
-        .hblkhd = account.mapping_bytes + account.guarded_count * root.fixed.page_size,
+        .hblks = blocks_apart(&account),
+        .hblkhd = bytes_apart(&account),
         .usmblks = 0, // as in the C library for long
         .fsmblks = account.cached_bytes,
         .uordblks = bytes_in_use(&account),
@@ -100,8 +109,8 @@ EXPORT void lucid_malloc_stats(void) {
     add_amount(&out, "system bytes     ", account.arena_bytes);
     add_amount(&out, "in use bytes     ", used);
     text_add(&out, "Total (incl. mmap):\n");
-    add_amount(&out, "system bytes     ", account.arena_bytes + account.mapping_bytes);
-    add_amount(&out, "in use bytes     ", used + account.mapping_bytes);
+    add_amount(&out, "system bytes     ", account.arena_bytes + bytes_apart(&account));
+    add_amount(&out, "in use bytes     ", used + bytes_apart(&account));
     add_amount(&out, "max mmap regions ", mappings->most_count);
     add_amount(&out, "max mmap bytes   ", mappings->most_bytes);
     text_add(&out, "Of lucid:\n");
@@ -165,7 +174,7 @@ EXPORT int lucid_malloc_info(int options, FILE *stream) {
     write_system(stream, &account);
     (void)fputs("</heap>\n", stream);
     write_free(stream, &account);
-    write_total(stream, "mmap", account.mapping_count, account.mapping_bytes);
+    write_total(stream, "mmap", blocks_apart(&account), bytes_apart(&account));
     write_system(stream, &account);
     (void)fputs("</malloc>\n", stream);
     return ferror(stream) ? -1 : 0;

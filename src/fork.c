@@ -35,6 +35,7 @@ COLD void fork_rebuild(void) {
         region_after_fork();
         allowance_after_fork(arena_taken_units());
         relief_after_fork();
+        release_after_fork();
         // What is free here is this process's alone once its parent has given that back, so it
         // goes as if bins had grown by it.
         purge_note_growth(release_possible() << UNIT_SHIFT);

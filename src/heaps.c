@@ -6,6 +6,7 @@
 #include "init.h"
 #include "panic.h"
 #include "region.h"
+#include "relief.h"
 
 #include <errno.h>
 #include <lucid.h>
@@ -32,12 +33,12 @@ static struct block block_in(const struct lucid_region *region, const void *poin
 
 EXPORT lucid_heap *lucid_heap_new(const char *name) {
     struct lucid_region *region = NULL;
-    unsigned attempt = 0;
+    struct relief relief = {0};
     if (init_ready()) {
         fork_check();
         region = region_new(name);
     }
-    while (region == NULL && alloc_again(&attempt, sizeof(*region), BLOCK_ALIGN)) {
+    while (region == NULL && alloc_again(&relief, sizeof(*region), BLOCK_ALIGN)) {
         region = region_new(name);
     }
     if (region == NULL) {

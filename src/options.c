@@ -401,7 +401,8 @@ void options_read(struct option_values *values, enum option_source source, const
 
 COLD void options_read_file(struct option_values *values, char *text, size_t length,
                             void (*complain)(const char *line)) {
-    if (length == OPTIONS_ROOM - 1) {
+    if (length > OPTIONS_FILE_MOST) {
+        text[OPTIONS_FILE_MOST] = '\0';
         char *last = strrchr(text, '\n');
         *(last != NULL ? last : text) = '\0';
         complain(OPTIONS_FILE ": longer than 4095 bytes; what is behind them is not read");

@@ -74,9 +74,11 @@ void options_default(struct option_values *values);
 void options_read(struct option_values *values, enum option_source source, const char *text,
                   void (*complain)(const char *line));
 
-// The same of OPTIONS_FILE, of which `text` is what fits into OPTIONS_ROOM with a 0 behind it. What
-// the file has beyond that is not read, nor the line that is cut off there, and that is said.
-#define OPTIONS_ROOM 4096u
+// The file is text of a few lines: of one that is longer no more is read, and that is said.
+#define OPTIONS_FILE_MOST 4095u
+#define OPTIONS_FILE_ROOM (OPTIONS_FILE_MOST + 2) // for a byte too many, and the terminator
+
+// Reads the file, of which there are `length` bytes in `text`; cuts it off where it is too long.
 void options_read_file(struct option_values *values, char *text, size_t length,
                        void (*complain)(const char *line));
 

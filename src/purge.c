@@ -61,6 +61,16 @@ void purge_asked(void) {
     }
 }
 
+// A helper that rests does so for as long as the options were before.
+COLD void purge_reconsider(void) {
+    const struct giving *giving = &root.live.giving;
+    bool wanted = atomic_load(&giving->tid) != 0 || atomic_load(&giving->trim) != 0 ||
+                  release_possible() > helper_start_units() + helper_keep_units();
+    if (wanted && root.live.options.value[OPTION_PURGE] && !helper_call_now()) {
+        purge_here();
+    }
+}
+
 void purge_sleepers(void) {
     atomic_store(&root.live.giving.empty, 1);
     (void)helper_call_now();

@@ -21,6 +21,10 @@ void purge_after_flush(struct heap *heap, size_t bytes);
 // in the pool goes at once, pages inside spans when the helper comes by, or at once without one.
 void purge_asked(void);
 
+// The program has changed an option of giving back: what is free already follows it, too, even when
+// nothing is freed any more. May call back into malloc.
+void purge_reconsider(void);
+
 // malloc_trim has asked all threads for what is in their bins; those that sleep do not hear it, so
 // the helper takes it.
 void purge_sleepers(void);

@@ -18,6 +18,13 @@
 #define PIECES_REFUSED 8u // of which it took nothing, before a search gives up
 #define REFUSED_MS 10000u // before such a piece is tried again
 
+#define WAIT_MS 1u      // for what is out of reach, before another look
+#define WAITS_MAX 1000u // of these, before it is given up
+
+// How often free memory was taken out of reach for a moment, and how often it came back.
+static _Atomic uint32_t begun;
+static _Atomic uint32_t ended;
+
 static struct pool *pool(void) {
     return &root.live.pool;
 }
@@ -67,14 +74,15 @@ static uint32_t first_dirty(uint32_t start, uint32_t end) {
     return start;
 }
 
-// Takes a piece out of a run that has been free since `limit`, beginning with its first dirty unit,
-// or with the first from `after` on, if that lies in it: what is in front was refused. 0: there is
-// none.
-static uint32_t take_aged(uint32_t limit, uint32_t after) {
+// Takes a piece of `longest` units at most out of a run that has been free since `limit`, beginning
+// with its first dirty unit, or with the first from `after` on, if that lies in it: what is in
+// front was refused. 0: there is none.
+static uint32_t take_aged(uint32_t limit, uint32_t after, uint64_t longest) {
     uint32_t head = 0;
     while ((head = pool_aged_dirty(limit, VISITS)) != 0) {
         uint32_t length = run_length_of(run_load(head));
         uint32_t most = length / 16 > PIECE_UNITS ? length / 16 : PIECE_UNITS;
+        most = (uint32_t)min_size(most, longest);
         uint32_t end = head + length;
         uint32_t start = first_dirty(after > head && after <= end ? after : head, end);
         if (start < end) {
@@ -139,6 +147,34 @@ static uint32_t release_for_long(uint32_t head) {
 static void piece_back(uint32_t piece) {
     os_lock(&pool()->lock);
     arena_rejoin(piece, run_length_of(run_load(piece)), run_at(piece)->dirty);
+    release_ends();
+}
+
+void release_begins(void) {
+    (void)atomic_fetch_add(&begun, 1);
+}
+
+void release_ends(void) {
+    (void)atomic_fetch_add(&ended, 1);
+}
+
+// A child that goes on where a handler forked ends what it does not know of any more.
+static bool is_under_way(void) {
+    return (int32_t)(atomic_load(&begun) - atomic_load(&ended)) > 0;
+}
+
+COLD bool release_came_back(uint32_t *known) {
+    uint32_t before = *known;
+    uint32_t now = atomic_load(&ended);
+    for (unsigned i = 0; i < WAITS_MAX && is_under_way() && atomic_load(&ended) == now; i++) {
+        os_wait_while(&ended, now, WAIT_MS);
+    }
+    *known = atomic_load(&ended);
+    return *known != before;
+}
+
+void release_after_fork(void) {
+    atomic_store(&ended, atomic_load(&begun));
 }
 
 // `refused`: there was something that the kernel did not take. pre: the pool's lock is held; it is
@@ -157,15 +193,20 @@ uint64_t release_possible(void) {
     return __atomic_load_n(&pool()->dirty_units, __ATOMIC_RELAXED) + loose_units();
 }
 
-static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(uint32_t piece)) {
+// `exactly`: of a long run only as much goes as is beyond what is to stay.
+static uint64_t release_aged(uint64_t keep, uint32_t age, bool exactly,
+                             uint32_t (*release)(uint32_t piece)) {
     uint64_t released = 0;
     unsigned refused = 0;
     uint32_t after = 0;
     arena_drain(age);
     os_lock(&pool()->lock);
     while (pool()->dirty_units > keep && refused < PIECES_REFUSED) {
-        uint32_t piece = take_aged(now_ms() - age, after);
+        uint64_t longest = exactly ? pool()->dirty_units - keep : UINT32_MAX;
+        release_begins();
+        uint32_t piece = take_aged(now_ms() - age, after, longest);
         if (piece == 0) {
+            release_ends();
             break;
         }
         os_unlock(&pool()->lock);
@@ -182,11 +223,15 @@ static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(ui
 }
 
 uint64_t release_dirty(uint64_t keep, uint32_t age) {
-    return release_aged(keep, age, release_for_long);
+    return release_aged(keep, age, false, release_for_long);
+}
+
+uint64_t release_beyond(uint64_t keep) {
+    return release_aged(keep, 0, true, release_for_long);
 }
 
 void release_for_recycled(void) {
-    (void)release_aged(root_used_units() / GROWTH_SHARE, 0, release_piece);
+    (void)release_aged(root_used_units() / GROWTH_SHARE, 0, false, release_piece);
 }
 
 // How many dirty units are too many now that more than ever is in use or dirty. pre: the lock.
@@ -249,8 +294,10 @@ static COLD void release_useless(uint64_t wanted) {
     uint64_t released = 0;
     uint32_t count = 1;
     while (released < wanted && count > 0) {
+        release_begins();
         uint32_t piece = take_useless(wanted - released);
         if (piece == 0) {
+            release_ends();
             break;
         }
         os_unlock(&pool()->lock);

@@ -8,6 +8,8 @@
 #include "os/os.h"
 #include "release.h"
 
+#include <errno.h>
+
 static struct {
     _Atomic uint32_t lock;
     int (*callback)(void *context, size_t size);
@@ -25,6 +27,7 @@ void relief_ask(int (*callback)(void *context, size_t size), void *context) {
 }
 
 #define OTHERS_PAUSE_MS 1000u // between two times that all other threads are asked
+#define WAITS_MAX 100u        // for what others give back, in one request
 
 // Spans that only this thread's bins or the quarantine kept end, for blocks of any other size. At a
 // limit dirty units become clean ones, which any other request can take up the allowance of.
@@ -48,9 +51,11 @@ static bool ask_the_program(size_t size) {
     if (callback == NULL || inside) {
         return false;
     }
+    int saved = errno; // a request that succeeds in the end leaves it alone
     inside = true;
     bool again = callback(context, size) != 0;
     inside = false;
+    errno = saved;
     return again;
 }
 
@@ -67,15 +72,20 @@ static bool empty_other_threads(void) {
     return true;
 }
 
-COLD bool relief_again(unsigned *attempt, size_t size, size_t alignment) {
+COLD bool relief_again(struct relief *relief, size_t size, size_t alignment) {
     bool limited = allowance_is_limited();
     uint64_t arena = atomic_load(&root.live.reach) * BLOCK_ALIGN;
     uint64_t most = limited ? root.live.allowance.most : arena;
     if (max_size(size, alignment) > most || atomic_load(&root.live.ready) == 0) {
         return false; // nothing of that size could become free, or there was no start yet
     }
-    bool first = (*attempt)++ == 0;
-    return first || (*attempt == 2 && empty_other_threads()) || (limited && ask_the_program(size));
+    if (relief->waits < WAITS_MAX && release_came_back(&relief->ended)) {
+        relief->waits++;
+        return true;
+    }
+    unsigned attempt = ++relief->attempts;
+    return attempt == 1 || (attempt == 2 && empty_other_threads()) ||
+           (limited && ask_the_program(size));
 }
 
 void relief_after_fork(void) {

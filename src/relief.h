@@ -7,10 +7,17 @@
 
 #include "base.h"
 
+// What was tried for one request; all 0 at first.
+struct relief {
+    unsigned attempts; // to make room
+    unsigned waits;    // for memory that somebody was giving back to the system
+    uint32_t ended;    // see release_came_back
+};
+
 // To be asked when `size` bytes of that alignment could not be had, with no lock held, until it
-// says false; `attempt` is 0 at first. Calls the program, which may fork and return in the child.
+// says false. Calls the program, which may fork and return in the child.
 // True: fork_check, relief_give_back, and try once more.
-bool relief_again(unsigned *attempt, size_t size, size_t alignment);
+bool relief_again(struct relief *relief, size_t size, size_t alignment);
 void relief_give_back(void);
 
 // The callback, or NULL for none. It returns whether to try again.

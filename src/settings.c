@@ -9,11 +9,11 @@
 #pragma weak lucid_options // most programs have none
 
 static void read_file(struct option_values *values, void (*complain)(const char *line)) {
-    char text[OPTIONS_ROOM];
+    char text[OPTIONS_FILE_ROOM];
     size_t length;
-    if (os_read_file(OPTIONS_FILE, text, sizeof(text), &length)) { // else it is not for us
+    if (os_read_file(OPTIONS_FILE, text, sizeof(text), &length)) {
         options_read_file(values, text, length, complain);
-    }
+    } // else there is none, or it is not for this process
 }
 
 void settings_read(void (*complain)(const char *line)) {

@@ -70,8 +70,9 @@ static void print_live(const struct account *account) {
         text_add(&line, " MiB resident; ");
     }
     text_add(&line, "live at exit: ");
-    add_amount(&line, account->used_blocks + account->large_count + account->mapping_count,
-               account->used_bytes + account->large_bytes + account->mapping_bytes);
+    struct holder larger = holder_of(account, 0);
+    add_amount(&line, account->used_blocks + larger.blocks + account->guarded_count,
+               account->used_bytes + larger.bytes + account->guarded_bytes);
     write_line(&line);
 }
 

@@ -3,6 +3,7 @@
 #include "huge.h"
 #include "options.h"
 #include "os/os.h"
+#include "release.h"
 #include "root.h"
 #include "span.h"
 #include "spanstate.h"
@@ -87,10 +88,12 @@ static bool is_aged(struct run *span, uint32_t count, uint32_t age) {
 
 static size_t trim_one(uint32_t head) {
     size_t given = 0;
+    release_begins();
     if (span_hold_listed(head)) {
         given = trim_held(head);
         span_release_last(head);
     }
+    release_ends();
     return given;
 }
 

@@ -25,10 +25,16 @@ static bool is_in_range(enum option option, uint64_t value) {
 // pre: the value is in range, the option may be set at any time.
 static void set_option(enum option option, uint64_t value) {
     struct option_values *options = &root.live.options;
+    bool changes = __atomic_load_n(&options->value[option], __ATOMIC_RELAXED) != value;
     __atomic_store_n(&options->value[option], value, __ATOMIC_RELAXED);
     __atomic_store_n(&options->source[option], SOURCE_PROGRAM, __ATOMIC_RELAXED);
     if (option == OPTION_PURGE_AGE) {
         __atomic_store_n(&root.live.giving.age, (uint32_t)value, __ATOMIC_RELAXED);
+    }
+    if (changes &&
+        (option == OPTION_PURGE || option == OPTION_PURGE_AGE || option == OPTION_HELPER)) {
+        fork_check();
+        purge_reconsider();
     }
 }
 
@@ -138,7 +144,7 @@ EXPORT int lucid_malloc_trim(size_t keep) {
         return 0;
     }
     uint64_t given = empty_threads("malloc_trim");
-    return given + release_dirty(keep >> UNIT_SHIFT, 0) > 0;
+    return given + release_beyond(keep >> UNIT_SHIFT) > 0;
 }
 STANDARD_NAME(int, malloc_trim, (size_t), lucid_malloc_trim)
 

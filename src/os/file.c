@@ -52,15 +52,12 @@ static void amount_of(const char *line, const char *name, size_t *bytes) {
     }
 }
 
-// Not from getrusage: its peak is that of the process, which was another program before exec. Piece
-// by piece: the stack may be small, and one line lists all groups of the user.
-bool os_resident(size_t *now, size_t *peak) {
+// Piece by piece: the stack may be small, and one line lists all groups of the user.
+static void read_status(const char *path, size_t *now, size_t *peak) {
     char piece[512];
     char line[40]; // the first letters of each
     size_t length = 0;
-    int saved = errno;
-    int file = open_to_read("/proc/self/status");
-    *now = *peak = 0;
+    int file = open_to_read(path);
     for (size_t got; file >= 0 && (got = fill(file, piece, sizeof(piece))) > 0;) {
         for (size_t i = 0; i < got; i++) {
             if (piece[i] != '\n') {
@@ -75,6 +72,17 @@ bool os_resident(size_t *now, size_t *peak) {
         }
     }
     (void)(file >= 0 && syscall(SYS_close, file));
+}
+
+// Not from getrusage: its peak is that of the process, which was another program before exec. The
+// file of the process is that of its first thread, which has no memory once that has ended.
+bool os_resident(size_t *now, size_t *peak) {
+    int saved = errno;
+    *now = *peak = 0;
+    read_status("/proc/self/status", now, peak);
+    if (*now == 0) {
+        read_status("/proc/thread-self/status", now, peak);
+    }
     errno = saved;
     return *now != 0;
 }

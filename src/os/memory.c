@@ -69,8 +69,10 @@ uintptr_t os_break_grow(size_t bytes) {
     return before == (void *)-1 ? 0 : (uintptr_t)before;
 }
 
+// Without MAP_NORESERVE: nothing is promised for what has no access, and when some of it is opened
+// the kernel is to refuse what it has no memory for.
 void *os_reserve(size_t length) {
-    return os_fault(OS_RESERVE) ? NULL : map_raw(length, PROT_NONE, MAP_NORESERVE);
+    return os_fault(OS_RESERVE) ? NULL : map_raw(length, PROT_NONE, 0);
 }
 
 static bool protect(void *start, size_t length, int protection) {

@@ -147,15 +147,27 @@ static bool search(struct line_reader *reader, uintptr_t address, struct os_modu
     }
 }
 
-bool os_find_module(uintptr_t address, struct os_module *module) {
-    int saved = errno;
+// False also when the file has nothing to say: `read` tells.
+static bool search_in(const char *maps, uintptr_t address, struct os_module *module, bool *read) {
     struct line_reader reader = {.length = 0, .used = 0};
     module->path[0] = '\0';
     module->base = 0;
-    reader.file = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    reader.file = (int)syscall(SYS_openat, AT_FDCWD, maps, O_RDONLY | O_CLOEXEC);
     bool found = reader.file >= 0 && search(&reader, address, module);
     if (reader.file >= 0) {
         (void)syscall(SYS_close, reader.file);
+    }
+    *read = reader.length > 0;
+    return found;
+}
+
+// The file of the process is that of its first thread, and empty once that has ended.
+bool os_find_module(uintptr_t address, struct os_module *module) {
+    int saved = errno;
+    bool read = false;
+    bool found = search_in("/proc/self/maps", address, module, &read);
+    if (!read) {
+        found = search_in("/proc/thread-self/maps", address, module, &read);
     }
     errno = saved;
     return found;

@@ -280,8 +280,10 @@ static void callback(void) {
     begin();
     fill_cache(&cache);
     unsigned had = cache.count;
+    errno = 1789;
     char *block = lucid_malloc(5 * MIB);
     REQUIRE(block != NULL, "the callback made no room");
+    REQUIRE(errno == 1789, "errno is the callback's: %d", errno);
     memset(block, 2, 5 * MIB);
     require_within(LIMIT);
     REQUIRE(cache.asked == 5 * MIB, "it was asked for %zu", cache.asked);

@@ -1,11 +1,12 @@
 // No memory: every function says so, the process goes on, and all comes back after frees.
-//   nomem as|data|small|large|shrink|maps|locked|overcommit
+//   nomem as|data|small|large|shrink|maps|locked|overcommit|huge
 #include "testing.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 
 extern void free_sized(void *block, size_t size); // of C23: not every <stdlib.h> has it
 
@@ -280,16 +281,20 @@ static void locked(void) {
     large_block_in_locked_memory();
 }
 
-// vm.overcommit_memory=2: the kernel promises no more than it has, to all processes together. The
-// setting is the whole machine's, so the test does not make it.
-static void strict_promises(void) {
+static char overcommit_mode(void) {
     char mode[8] = "";
     FILE *file = fopen("/proc/sys/vm/overcommit_memory", "r");
     if (file != NULL) {
         (void)!fgets(mode, sizeof(mode), file);
         (void)fclose(file);
     }
-    if (mode[0] != '2') {
+    return mode[0];
+}
+
+// vm.overcommit_memory=2: the kernel promises no more than it has, to all processes together. The
+// setting is the whole machine's, so the test does not make it.
+static void strict_promises(void) {
+    if (overcommit_mode() != '2') {
         printf("vm.overcommit_memory is not 2 here\n");
         exit(SKIPPED);
     }
@@ -298,6 +303,28 @@ static void strict_promises(void) {
     REQUIRE(count > 10, "%u blocks of 4 MiB", count);
     give_back(0, count);
     REQUIRE(mixed_requests() == 2000, "all is served again");
+}
+
+// Who fills what was granted beyond all memory is killed: such a request is one that fails.
+static void more_than_the_machine_has(void) {
+    struct sysinfo info;
+    if (overcommit_mode() == '1' || sysinfo(&info) != 0) {
+        printf("vm.overcommit_memory is 1 here: everything is granted\n");
+        exit(SKIPPED);
+    }
+    size_t size = (info.totalram + info.totalswap) * info.mem_unit + 1024 * MIB;
+    void *kept = malloc(MIB);
+    errno = 0;
+    require_enomem(malloc(size), "malloc");
+    require_enomem(calloc(1, size), "calloc");
+    require_enomem(realloc(kept, size), "realloc");
+    require_enomem(aligned_alloc(64, size), "aligned_alloc");
+    require_enomem(memalign(2 * MIB, size), "memalign to 2 MiB");
+    require_enomem(memalign(4096 * MIB, size), "memalign to 4 GiB");
+    void *aligned = memalign(4096 * MIB, MIB);
+    REQUIRE(aligned != NULL && (uintptr_t)aligned % (4096 * MIB) == 0, "1 MiB at 4 GiB");
+    free(aligned);
+    free(kept);
 }
 
 // With harden=1 each lies between two pages without access, so larger pages leave fewer.
@@ -328,8 +355,10 @@ int main(int count, char **values) {
         locked();
     } else if (strcmp(what, "overcommit") == 0) {
         strict_promises();
+    } else if (strcmp(what, "huge") == 0) {
+        more_than_the_machine_has();
     } else {
-        REQUIRE(false, "usage: nomem as|data|small|large|maps|locked|overcommit");
+        REQUIRE(false, "usage: nomem as|data|small|large|maps|locked|overcommit|huge");
     }
     return 0;
 }

@@ -65,14 +65,20 @@ class Options(Case):
         done = self.with_file("purge=1\n" * 600 + "summary=1\n", self.link(""))
         self.assertIn("longer than 4095 bytes", done.stderr)
         self.assertNotIn("live at exit", done.stderr)
-
-    def test_long_file_is_cut_off_as_programs_do_it(self):
-        """At the end of a line: half a value might be one, too."""
-        half = "purge_age=2"
-        done = self.with_file("#" * (4095 - len(half) - 1) + f"\n{half}5s\n", LUCID, "options")
-        self.assertEqual(done.returncode, 1)
+        done = self.with_file("#" * 4083 + "\npurge_age=1000s\n", LUCID, "options")
         self.assertIn("longer than 4095 bytes", done.stderr)
-        self.assertEqual(self.sources(done.stdout)["purge_age"], "default")
+        self.assertRegex(done.stdout, r"(?m)^purge_age +500ms ", "what is cut off is no value")
+        self.assertEqual(done.returncode, 1)
+
+    def test_longest_file(self):
+        """All of it is read, the last line included, which need not end."""
+        last = "\nsummary=1"
+        longest = "#" * (4095 - len(last)) + last
+        done = self.with_file(longest, self.link(""))
+        self.assertNotIn("longer than", done.stderr)
+        self.assertIn("live at exit", done.stderr)
+        done = self.with_file(longest + "\n", self.link(""))
+        self.assertIn("longer than 4095 bytes", done.stderr)
 
     def test_strange_files(self):
         for text in ("", "\n", "\0purge=9", "#", "=", "purge=1", "\r\n", "\xff" * 5000):

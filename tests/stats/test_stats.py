@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import xml.etree.ElementTree
 
 from onetest import BUILD, LIBRARY, SOURCE, Case, main, openmetrics_families
@@ -105,6 +106,63 @@ class Stats(Case):
                    if key[0] == "lucid_class_blocks" and ("state", "used") in key)
         self.assertEqual(used, shadow["small_usable"])
         self.assertIn(("lucid_returned_bytes_total",), samples)
+
+    def test_sampled_blocks_are_counted_everywhere(self):
+        source = """#include <lucid.h>
+            #include <malloc.h>
+            int main(void) {
+                for (int i = 0; i < 2000; i++) {
+                    if (lucid_malloc(100) == NULL) { return 1; }
+                }
+                struct lucid_stats stats = {.size = sizeof(stats)};
+                struct mallinfo2 info = lucid_mallinfo2();
+                lucid_malloc_stats();
+                return lucid_stats_get(&stats) != 0 || stats.guarded_blocks == 0 ||
+                       info.hblks != stats.guarded_blocks || info.hblkhd != stats.mapped_bytes ||
+                       printf("%zu %zu %zu\\n", info.hblks, info.hblkhd, info.arena) < 0 ||
+                       lucid_malloc_info(0, stdout) != 0;
+            }"""
+        program = self.compile(source, "-I", SOURCE / "include", f"-Wl,-rpath,{BUILD}", LIBRARY)
+        done = self.run_command(program, env={"LUCID_OPTIONS": "guard=1/5,summary=1"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        first, info = done.stdout.split("\n", 1)
+        blocks, mapped, arena = first.split()
+        self.assertIn(f'<total type="mmap" count="{blocks}" size="{mapped}"/>', info)
+        total = done.stderr.split("Total (incl. mmap):\n")[1]
+        self.assertRegex(total, rf"^system bytes     = +{int(arena) + int(mapped)}\n")
+        live = re.search(r"live at exit: (\d+) blocks", done.stderr)
+        self.assertGreaterEqual(int(live[1]), 2000, done.stderr)
+
+    def test_first_thread_has_ended(self):
+        """The kernel's files of the process are empty then; those of its threads are not."""
+        source = """#include <lucid.h>
+            #include <pthread.h>
+            #include <stdlib.h>
+            static void *work(void *first) {
+                struct lucid_stats stats = {.size = sizeof(stats)};
+                if (pthread_join(*(pthread_t *)first, NULL) != 0 || lucid_stats_get(&stats) != 0 ||
+                    stats.resident_bytes == 0 || stats.peak_resident_bytes == 0) {
+                    exit(1);
+                }
+                for (int i = 0; i < 3000; i++) {
+                    volatile char *block = lucid_malloc(64);
+                    lucid_free((char *)block);
+                    (void)block[0]; // a fault if it was sampled
+                }
+                exit(2);
+            }
+            int main(void) {
+                static pthread_t first, other;
+                first = pthread_self();
+                pthread_create(&other, NULL, work, &first);
+                pthread_exit(NULL);
+            }"""
+        program = self.compile(source, "-pthread", "-I", SOURCE / "include",
+                               f"-Wl,-rpath,{BUILD}", LIBRARY)
+        done = self.run_command("sh", "-c", f"ulimit -c 0; exec {program}",
+                                env={"LUCID_OPTIONS": "guard=1/1"})
+        self.assertEqual(done.returncode, -signal.SIGSEGV, done.stderr)
+        self.assertRegex(done.stderr, r"use after free at(.|\n)* program\+0x")
 
     def test_names_of_programs_are_escaped(self):
         source = """#include <lucid.h>

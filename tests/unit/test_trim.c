@@ -18,8 +18,10 @@
 
 #include <lucid.h>
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define COUNT 20000u
 #define KEPT_EACH 1000u
@@ -214,6 +216,50 @@ static void free_runs(void **state) {
     invariants_check(false);
 }
 
+#define ON_ITS_WAY ((size_t)8 << 20)
+
+static void *bring_back(void *block) {
+    (void)usleep(50000);
+    lucid_free(block);
+    release_ends();
+    return NULL;
+}
+
+// As when the helper has a large piece of free memory with it while the kernel takes its pages.
+static void what_is_given_back_is_waited_for(void **state) {
+    (void)state;
+    pthread_t other;
+    void *block = lucid_malloc(ON_ITS_WAY);
+    assert_non_null(block);
+    (void)release_all();
+    assert_int_equal(lucid_limit_set(root.live.allowance.taken + ON_ITS_WAY / 2), 0);
+    release_begins();
+    assert_int_equal(pthread_create(&other, NULL, bring_back, block), 0);
+    void *again = lucid_malloc(ON_ITS_WAY);
+    assert_non_null(again);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    lucid_free(again);
+    assert_int_equal(lucid_limit_set(0), 0);
+    invariants_check(false);
+}
+
+// Of one long run, too, and nothing where less is free.
+static void malloc_trim_leaves_as_much_as_it_is_told(void **state) {
+    (void)state;
+    (void)lucid_malloc_trim(0);
+    assert_int_equal(root.live.pool.dirty_units, 0);
+    uint32_t large = take_apart(300);
+    assert_true(arena_free_large(large));
+    assert_int_equal(lucid_malloc_trim((size_t)150 << UNIT_SHIFT), 1);
+    assert_int_equal(root.live.pool.dirty_units, 150);
+    assert_int_equal(resident_pages(unit_address(large), 300 * UNIT_SIZE),
+                     150 * UNIT_SIZE / root.fixed.page_size);
+    assert_int_equal(lucid_malloc_trim((size_t)200 << UNIT_SHIFT), 0);
+    assert_int_equal(root.live.pool.dirty_units, 150);
+    (void)release_all();
+    invariants_check(false);
+}
+
 // One page that the kernel does not take keeps its own unit, and no other.
 static void a_locked_page(void **state) {
     (void)state;
@@ -344,7 +390,9 @@ int main(void) {
         cmocka_unit_test(pages_inside_spans),
         cmocka_unit_test(last_of_a_word),
         cmocka_unit_test(aged_pages),
+        cmocka_unit_test(what_is_given_back_is_waited_for),
         cmocka_unit_test(free_runs),
+        cmocka_unit_test(malloc_trim_leaves_as_much_as_it_is_told),
         cmocka_unit_test(growth),
         cmocka_unit_test(growth_counts),
         cmocka_unit_test(growth_comes_to_an_end),

@@ -1,5 +1,7 @@
 // What may be set while the program runs, mallopt, and the borders of lucid_stats.
+#include "helper.h"
 #include "options.h"
+#include "release.h"
 #include "root.h"
 #include "testing.h"
 #include "unit.h"
@@ -9,6 +11,7 @@
 #include <limits.h>
 #include <lucid.h>
 #include <malloc.h>
+#include <unistd.h>
 
 static void options_are_set_and_got(void **state) {
     (void)state;
@@ -23,6 +26,64 @@ static void options_are_set_and_got(void **state) {
     assert_int_equal(lucid_option_get("Purge", value, 2), 0);
     assert_string_equal(value, "0");
     assert_int_equal(lucid_option_set("purge", "1"), 0);
+    assert_int_equal(lucid_option_set("purge_age", "500"), 0);
+}
+
+#define BURST 4000u
+
+// Units that wait to be given back after a burst of blocks that are not large.
+static uint64_t after_a_burst(void) {
+    static void *blocks[BURST];
+    for (unsigned i = 0; i < BURST; i++) {
+        blocks[i] = lucid_malloc(8000);
+        assert_non_null(blocks[i]);
+        memset(blocks[i], 1, 8000);
+    }
+    for (unsigned i = 0; i < BURST; i++) {
+        lucid_free(blocks[i]);
+    }
+    return release_possible();
+}
+
+// Without another call to the allocator.
+static bool goes_back(uint64_t most) {
+    for (unsigned i = 0; i < 500 && release_possible() > most; i++) {
+        (void)usleep(10000);
+    }
+    return release_possible() <= most;
+}
+
+// Where there can be no helper, freeing alone gives back.
+static bool has_helpers(void) {
+    bool there = helper_call();
+    helper_pause();
+    helper_resume();
+    return there;
+}
+
+static void what_is_free_follows_the_options(void **state) {
+    (void)state;
+    uint64_t few = helper_start_units() + helper_keep_units();
+    if (!has_helpers()) {
+        skip();
+    }
+    assert_int_equal(lucid_option_set("purge", "0"), 0);
+    assert_int_equal(lucid_option_set("purge_age", "20"), 0);
+    assert_true(after_a_burst() > few);
+    assert_int_equal(lucid_option_set("purge", "1"), 0);
+    assert_true(goes_back(few));
+    assert_int_equal(lucid_option_set("purge_age", "1000s"), 0); // a helper comes, and rests
+    assert_true(after_a_burst() > few);
+    (void)usleep(20000);
+    assert_true(release_possible() > few);
+    assert_int_equal(lucid_option_set("purge_age", "20"), 0);
+    assert_true(goes_back(few));
+    assert_int_equal(lucid_option_set("helper", "0"), 0);
+    helper_pause(); // the one there was leaves
+    helper_resume();
+    assert_true(after_a_burst() > few);
+    assert_int_equal(lucid_option_set("helper", "1"), 0);
+    assert_true(goes_back(few));
     assert_int_equal(lucid_option_set("purge_age", "500"), 0);
 }
 
@@ -185,10 +246,15 @@ static void mallinfo_does_not_wrap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(options_are_set_and_got),    cmocka_unit_test(wrong_options),
-        cmocka_unit_test(table_says_what_may_be_set), cmocka_unit_test(mallopt_acts_or_refuses),
-        cmocka_unit_test(stats_of_other_sizes),       cmocka_unit_test(writers_tell_errors),
-        cmocka_unit_test(peaks_of_mappings_stay),     cmocka_unit_test(mallinfo_does_not_wrap),
+        cmocka_unit_test(options_are_set_and_got),
+        cmocka_unit_test(wrong_options),
+        cmocka_unit_test(table_says_what_may_be_set),
+        cmocka_unit_test(mallopt_acts_or_refuses),
+        cmocka_unit_test(stats_of_other_sizes),
+        cmocka_unit_test(writers_tell_errors),
+        cmocka_unit_test(peaks_of_mappings_stay),
+        cmocka_unit_test(mallinfo_does_not_wrap),
+        cmocka_unit_test(what_is_free_follows_the_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,7 +55,7 @@ void option_list_json(const struct option_values *values, struct json *json) {
 }
 
 static void read_file(struct option_values *values) {
-    char text[OPTIONS_ROOM];
+    char text[OPTIONS_FILE_ROOM];
     FILE *file = fopen(OPTIONS_FILE, "re");
     if (file == NULL) {
         if (errno != ENOENT) {
