@@ -231,6 +231,24 @@ int main(int argc, char **argv) {
         self.assertRegex(done.stderr, r"^program\(\d+\) lucid: LUCID_OPTIONS: no option is called "
                                       r"'prge'; did you mean 'purge'\?\n$")
 
+    def test_options_before_the_c_library_begins(self):
+        """A program's .preinit_array runs before glibc knows its environment, and a static program
+        allocates before glibc knows its name."""
+        early = PROGRAM + ("static void *kept;\n"
+                           "static void before_all(void) { kept = malloc(10); }\n"
+                           "__attribute__((section(\".preinit_array\"), used))"
+                           " static void (*entry)(void) = before_all;\n")
+        archive = onetest.BUILD / "liblucid.a"
+        options = {"LUCID_OPTIONS": "prge=1"}
+        for flags, env in (((), self.preload(onetest.LIBRARY)), ((archive,), {}),
+                           ((archive, "-static"), {})):
+            with self.subTest(flags=flags):
+                program = self.compile(early, *flags)
+                done = self.run_command(program, "word", env={**options, **env})
+                self.assertEqual(done.returncode, 0)
+                self.assertRegex(done.stderr, r"^program\(\d+\) lucid: LUCID_OPTIONS: no option is "
+                                              r"called 'prge'; did you mean 'purge'\?\n$")
+
     def test_privileged_programs_ignore_options(self):
         """File capabilities make a program as privileged as set-user-ID does (AT_SECURE)."""
         if os.getuid() != 0 or shutil.which("setpriv") is None:
