@@ -175,32 +175,47 @@ static void mark_free_units(uint32_t head, uint32_t length, uint32_t dirty) {
 
 // ---- loose runs; pre: the pool's lock is held ---------------------------------------------------
 
-static bool loose_to_free(unsigned lane) {
+// `birth`: since when they count as free.
+static bool loose_to_free(unsigned lane, uint32_t (*take)(unsigned lane, uint32_t units),
+                          uint32_t birth) {
     bool any = false;
     for (uint32_t units = LOOSE_LONG; units <= LOOSE_UNITS_MAX; units++) {
         uint32_t next = 0;
-        for (uint32_t head = loose_take_all(lane, units); head != 0; head = next) {
+        for (uint32_t head = take(lane, units); head != 0; head = next) {
             uint32_t length = run_length_of(run_load(head));
             next = run_at(head)->next;
             mark_free_units(head, length, length);
-            arena_join(head, length, length);
+            run_at(head)->birth = birth;
+            arena_rejoin(head, length, length);
             any = true;
         }
     }
     return any;
 }
 
-static bool drain_all(void) {
+static bool drain(uint32_t (*take)(unsigned lane, uint32_t units), uint32_t birth) {
     bool any = false;
     for (unsigned lane = 0; lane < root_lanes(); lane++) {
-        any |= loose_to_free(lane);
+        any |= loose_to_free(lane, take, birth);
     }
     return any;
+}
+
+static bool drain_all(void) {
+    return drain(loose_take_all, (uint32_t)os_now_ms());
 }
 
 void arena_drain(void) {
     lock_take(&live()->pool.lock);
     (void)drain_all();
+    lock_drop(&live()->pool.lock);
+}
+
+void arena_drain_old(void) {
+    lock_take(&live()->pool.lock);
+    (void)drain(loose_take_old, live()->pool.last_drain);
+    live()->pool.last_drain = (uint32_t)os_now_ms();
+    __atomic_store_n(&live()->drains, live()->drains + 1, __ATOMIC_RELAXED); // as loose.c reads it
     lock_drop(&live()->pool.lock);
 }
 

@@ -22,6 +22,9 @@ uint32_t arena_take_used(uint32_t units, unsigned lane);
 // Makes free runs of all loose ones.
 void arena_drain(void);
 
+// The same for those that were loose already at the last call of this. They count as free since.
+void arena_drain_old(void);
+
 // Has the first `bytes` of a clean run put there at once. It may stay as it is: where huge pages
 // were asked for, one fault brings more, and not every kernel can.
 void arena_populate(uint32_t head, size_t bytes);

@@ -83,7 +83,8 @@ struct run {
     // kernel, as `birth`, or 0. Span: free blocks, plus 1, when
     // its free pages were given back, or 0.
     uint64_t size;
-    uint32_t birth; // low half of CLOCK_MONOTONIC_COARSE in ms: made (large) or freed (free)
+    uint32_t birth; // low half of CLOCK_MONOTONIC_COARSE in ms: made (large) or freed (free);
+                    // loose: root.live.drains of that time
     uint32_t dirty; // free, loose: how many of its units are dirty
     // Span: bit b % 64 of word b / 64 set = block b is free. The words of classes of 128 bytes and
     // more lie on the record's first cache line.
@@ -260,6 +261,7 @@ struct pool {
     uint32_t free_units;   // units of all free runs
     uint32_t dirty_units;  // dirty units of all free runs
     uint32_t last_purge;   // coarse milliseconds
+    uint32_t last_drain;   // the same: when `drains` was counted up
     uint64_t purged_units;
     uint64_t purges;
     // Units in use or dirty; dirty ones go when a large block would make it more (release.h).
@@ -511,6 +513,7 @@ struct root_live {
     struct guard *guard;         // NULL: no block was sampled yet
     _Atomic uint32_t init_lock;
     uint32_t populate_refused; // the kernel does not put memory behind addresses when asked
+    uint32_t drains;           // times that old loose runs were made free, see arena_drain_old
     struct lane *lanes;        // LANES of them
     struct option_values options;
 

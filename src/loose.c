@@ -33,6 +33,7 @@ static void make_loose(uint32_t head) {
     }
     run_at(head)->dirty = units;
     run_at(head)->size = 0;
+    run_at(head)->birth = __atomic_load_n(&root.live.drains, __ATOMIC_RELAXED);
 }
 
 void loose_give(unsigned lane, uint32_t head) {
@@ -130,19 +131,48 @@ uint32_t loose_take_from_others(unsigned lane, uint32_t units) {
     return 0;
 }
 
+// What hangs behind the last one that stays, 0: of all. pre: the lock is held.
+static uint32_t take_behind(struct loose *loose, uint32_t units, uint32_t last) {
+    uint32_t first = last == 0 ? loose->first[units] : run_at(last)->next;
+    uint32_t taken = 0;
+    for (uint32_t head = first; head != 0; head = run_at(head)->next) {
+        taken += length_of(head);
+    }
+    if (last == 0) {
+        set_first(loose, units, 0);
+    } else {
+        run_at(last)->next = 0;
+    }
+    set_units(loose, loose->units - taken);
+    return first;
+}
+
 uint32_t loose_take_all(unsigned lane, uint32_t units) {
     struct loose *loose = loose_of(lane);
     if (is_empty(loose, units)) {
         return 0;
     }
     lock_take(&loose->lock);
-    uint32_t first = loose->first[units];
-    uint32_t taken = 0;
-    for (uint32_t head = first; head != 0; head = run_at(head)->next) {
-        taken += length_of(head);
+    uint32_t first = take_behind(loose, units, 0);
+    lock_drop(&loose->lock);
+    return first;
+}
+
+// The last given comes first, so what is behind an old one is old, too, or came from another lane.
+uint32_t loose_take_old(unsigned lane, uint32_t units) {
+    struct loose *loose = loose_of(lane);
+    if (is_empty(loose, units)) {
+        return 0;
     }
-    set_first(loose, units, 0);
-    set_units(loose, loose->units - taken);
+    uint32_t young = 0;
+    lock_take(&loose->lock);
+    for (uint32_t head = loose->first[units]; head != 0; head = run_at(head)->next) {
+        if (run_at(head)->birth != root.live.drains) {
+            break;
+        }
+        young = head;
+    }
+    uint32_t first = take_behind(loose, units, young);
     lock_drop(&loose->lock);
     return first;
 }

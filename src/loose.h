@@ -6,7 +6,8 @@
 //
 // A loose run is dirty throughout and joined with nobody, so it is no use for larger blocks and
 // nobody gives its memory back: the arena makes free ones of them before it takes memory that is
-// clean (arena.c), and so does whoever gives memory back (release.c).
+// clean (arena.c). Whoever gives memory back (release.c) does so with those that nobody wanted for
+// a while: in place of one that comes and goes, its next block would fill other memory.
 //
 // Invariant: of each lane, `units` == sum of the lengths of the runs on its stacks and of its long
 // one, and a run is one of these exactly when its kind is RUN_LOOSE and no thread is
@@ -35,6 +36,10 @@ uint32_t loose_swap_long(unsigned lane, uint32_t head);
 // others follow by `next`; their kind stays RUN_LOOSE, until the caller changes it.
 #define LOOSE_LONG 0u
 uint32_t loose_take_all(unsigned lane, uint32_t units);
+
+// The same for those that were given before root.live.drains was what it is now. pre: the pool's
+// lock is held.
+uint32_t loose_take_old(unsigned lane, uint32_t units);
 
 // Units of one lane's long run, of its others, and of all lanes' runs, about: others may change it
 // meanwhile.

@@ -161,7 +161,11 @@ static uint64_t release_aged(uint64_t keep, uint32_t age, uint32_t (*release)(ui
     uint64_t released = 0;
     unsigned refused = 0;
     uint32_t after = 0;
-    arena_drain();
+    if (age == 0) {
+        arena_drain();
+    } else {
+        arena_drain_old();
+    }
     os_lock(&pool()->lock);
     while (pool()->dirty_units > keep && refused < PIECES_REFUSED) {
         uint32_t piece = take_aged(now_ms() - age, after);

@@ -14,7 +14,7 @@
 #define THREADS 4u
 #define SLOTS 4000u
 #define ROUNDS 8u
-#define STEPS (LUCID_CHECKED || LUCID_STRESS ? 4000u : 20000u)
+#define STEPS (LUCID_SLOWED ? 4000u : 20000u)
 #define LOOKS 200u
 #define THRESHOLD ((size_t)1 << 20)
 #define SMALL ((size_t)32 << 10)

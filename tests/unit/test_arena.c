@@ -99,7 +99,7 @@ static void random_operations(void **state) {
     (void)state;
     uint64_t random = test_seed();
     assert_true(init_ready());
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < (LUCID_SLOWED ? 6000 : 20000); i++) {
         step(&random);
         if (i % 250 == 0) {
             invariants_check(false);

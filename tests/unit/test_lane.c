@@ -13,6 +13,8 @@
 #include "testing.h"
 #include "unit.h"
 
+#include <time.h>
+
 #define PLENTY 16u // bytes; a class of which a span holds many blocks
 #define RARE 80u   // of which no thread has any
 
@@ -190,6 +192,60 @@ static void loose_runs_are_given_back(void **state) {
     arena_check();
 }
 
+#define AGE_MS 40u
+#define LONG_MS 100000u
+
+// A look at what is free makes free runs of those loose ones only that it found loose the last time
+// too: one that comes and goes stays where its next block finds it.
+static void loose_runs_in_use_stay(void **state) {
+    (void)state;
+    unsigned class = sizeclass_of(PLENTY);
+    uint32_t units = sizeclass_table[class].units;
+    void *blocks[2];
+    (void)listed_span(class, 0, &blocks[0]);
+    (void)listed_span(sizeclass_of(PLENTY * 3), 0, &blocks[1]);
+    give_block(class, blocks[0]);
+    give_block(sizeclass_of(PLENTY * 3), blocks[1]);
+    (void)release_dirty(0, LONG_MS);
+    assert_int_equal(loose_units(), 2 * units);
+    uint32_t used = listed_span(class, 0, &blocks[0]);
+    give_block(class, blocks[0]);
+    (void)release_dirty(0, LONG_MS);
+    assert_int_equal(loose_units(), units);
+    assert_int_equal(run_kind_of(run_load(used)), RUN_LOOSE);
+    (void)release_dirty(0, LONG_MS);
+    assert_int_equal(loose_units(), 0);
+    assert_int_equal(release_possible(), 2 * units); // too young to go
+    arena_check();
+}
+
+static void long_loose_runs_in_use_stay(void **state) {
+    (void)state;
+    uint32_t units = LOOSE_UNITS_MAX + 1;
+    uint32_t large = arena_take(units, 1, RUN_LARGE, false);
+    assert_true(arena_keep_large(large, 1));
+    (void)release_dirty(0, LONG_MS);
+    assert_int_equal(loose_units_long(1), units);
+    (void)release_dirty(0, LONG_MS);
+    assert_int_equal(loose_units(), 0);
+    arena_check();
+}
+
+// Their age begins with the look that first found them loose, not with the one that
+// makes them free: they go as early as others.
+static void loose_runs_are_as_old_as_the_look_that_found_them(void **state) {
+    (void)state;
+    void *block;
+    (void)listed_span(sizeclass_of(PLENTY), 1, &block);
+    give_block(sizeclass_of(PLENTY), block);
+    (void)release_dirty(0, AGE_MS);
+    assert_int_not_equal(loose_units(), 0);
+    struct timespec pause = {.tv_nsec = 2 * AGE_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+    (void)release_dirty(0, AGE_MS);
+    assert_int_equal(release_possible(), 0);
+}
+
 int main(void) {
     static bool yes = true; // young
     static bool no = false;
@@ -203,6 +259,9 @@ int main(void) {
         cmocka_unit_test_setup(other_lanes_loose_runs_before_clean_memory, use_all),
         cmocka_unit_test_setup(loose_runs_before_clean_memory, use_all),
         cmocka_unit_test_setup(loose_runs_are_given_back, use_all),
+        cmocka_unit_test_setup(loose_runs_in_use_stay, use_all),
+        cmocka_unit_test_setup(long_loose_runs_in_use_stay, use_all),
+        cmocka_unit_test_setup(loose_runs_are_as_old_as_the_look_that_found_them, use_all),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }

@@ -20,7 +20,7 @@ static void finds_what_it_has(void **state) {
     (void)state;
     uint64_t random = test_seed();
     assert_true(init_ready());
-    for (unsigned step = 0; step < 20000; step++) {
+    for (unsigned step = 0; step < (LUCID_SLOWED ? 6000 : 20000); step++) {
         unsigned i = test_random(&random) % MANY;
         struct mapping found;
         if (blocks[i] == NULL) {
