@@ -32,6 +32,7 @@ EXPORT void *lucid_memalign(size_t alignment, size_t size) {
     return alloc_aligned(alignment, size);
 }
 STANDARD_NAME(void *, memalign, (size_t, size_t), lucid_memalign)
+GLIBC_NAME(void *, memalign, (size_t, size_t), lucid_memalign)
 
 // POSIX does not ask for errno, but glibc and musl set it where memory is short.
 EXPORT int lucid_posix_memalign(void **result, size_t alignment, size_t size) {
@@ -51,6 +52,7 @@ EXPORT void *lucid_valloc(size_t size) {
     return alloc_aligned(os_page_size(), size);
 }
 STANDARD_NAME(void *, valloc, (size_t), lucid_valloc)
+GLIBC_NAME(void *, valloc, (size_t), lucid_valloc)
 
 EXPORT void *lucid_pvalloc(size_t size) {
     size_t page = os_page_size();
@@ -61,3 +63,4 @@ EXPORT void *lucid_pvalloc(size_t size) {
     return alloc_aligned(page, size == 0 ? page : align_up(size, page));
 }
 STANDARD_NAME(void *, pvalloc, (size_t), lucid_pvalloc)
+GLIBC_NAME(void *, pvalloc, (size_t), lucid_pvalloc)

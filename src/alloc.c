@@ -214,6 +214,7 @@ EXPORT ON_A_LINE void *lucid_malloc(size_t size) {
     return alloc_fast(size);
 }
 STANDARD_NAME(void *, malloc, (size_t), lucid_malloc)
+GLIBC_NAME(void *, malloc, (size_t), lucid_malloc)
 
 EXPORT void *lucid_calloc(size_t count, size_t size) {
     size_t bytes;
@@ -224,3 +225,4 @@ EXPORT void *lucid_calloc(size_t count, size_t size) {
     return alloc_zeroed(bytes);
 }
 STANDARD_NAME(void *, calloc, (size_t, size_t), lucid_calloc)
+GLIBC_NAME(void *, calloc, (size_t, size_t), lucid_calloc)

@@ -69,6 +69,7 @@ EXPORT ON_A_LINE void lucid_free(void *pointer) {
     free_fast(pointer, "free");
 }
 STANDARD_NAME(void, free, (void *), lucid_free)
+GLIBC_NAME(void, free, (void *), lucid_free)
 STANDARD_NAME(void, cfree, (void *), lucid_free)
 
 // Once a realloc found no memory for a smaller copy, a block of any size may be a small one's.

@@ -133,6 +133,7 @@ EXPORT void *lucid_realloc(void *pointer, size_t size) {
     return resized;
 }
 STANDARD_NAME(void *, realloc, (void *, size_t), lucid_realloc)
+GLIBC_NAME(void *, realloc, (void *, size_t), lucid_realloc)
 
 EXPORT void *lucid_reallocarray(void *pointer, size_t count, size_t size) {
     size_t bytes;

@@ -11,6 +11,17 @@
 #include <unistd.h>
 
 extern const char *__progname __attribute__((weak));
+extern void *__libc_stack_end __attribute__((weak)); // where the program was given its arguments
+
+// glibc sets environ when it initializes itself, after the functions of a program's .preinit_array.
+// What the kernel passed lies on the stack: the number of arguments, they, NULL, the environment.
+COLD static char **environment_at_start(void) {
+    if (&__libc_stack_end == NULL || __libc_stack_end == NULL) {
+        return NULL;
+    }
+    const long *count = __libc_stack_end;
+    return (char **)__libc_stack_end + 1 + *count + 1;
+}
 
 // Not getenv: it may be interposed, and this runs inside the very first malloc.
 const char *os_environment(const char *name) {
@@ -18,7 +29,8 @@ const char *os_environment(const char *name) {
     while (name[length] != '\0') { // strlen would bring in a page of the C library at start
         length++;
     }
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+    char **entry = environ != NULL ? environ : environment_at_start();
+    for (; entry != NULL && *entry != NULL; entry++) {
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
             return *entry + length + 1;
         }
@@ -30,8 +42,15 @@ bool os_is_secure(void) {
     return getauxval(AT_SECURE) != 0;
 }
 
-const char *os_program_name(void) {
-    return &__progname != NULL && __progname != NULL ? __progname : "?";
+// glibc's name is empty until it has initialized itself, which in a static program is after the
+// first malloc; the kernel says what it executed.
+COLD const char *os_program_name(void) {
+    if (&__progname != NULL && __progname != NULL && __progname[0] != '\0') {
+        return __progname;
+    }
+    const char *path = (const char *)getauxval(AT_EXECFN);
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    return slash != NULL ? slash + 1 : path != NULL ? path : "?";
 }
 
 uint32_t os_process_id(void) {

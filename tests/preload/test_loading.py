@@ -89,6 +89,16 @@ int main(void) {
 }
 """
 
+# glibc has these in its library, but in no header.
+SECOND_NAMES = r"""
+#include <stdio.h>
+#include <stdlib.h>
+extern const char *lucid_version(void) __attribute__((weak));
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), __libc_free(void *);
+extern void *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+extern void *__libc_valloc(size_t), *__libc_pvalloc(size_t);
+"""
+
 
 class Loading(onetest.Case):
     def preload(self, *libraries, **env):
@@ -190,6 +200,33 @@ int main(int argc, char **argv) {
 """, "-ldl")
         self.assertIn("lucid works", self.succeed(program, *libraries, onetest.LIBRARY))
 
+    def test_names_with_libc_in_front(self):
+        """glibc's second names lead to the same heap, also through somebody who counts on them."""
+        program = SECOND_NAMES + r"""
+int main(void) {
+    free(__libc_memalign(256, 100)); free(__libc_valloc(1)); free(__libc_pvalloc(1));
+    free(realloc(__libc_malloc(100), 5000)); __libc_free(__libc_realloc(calloc(2, 3), 9));
+    void *block; /* nobody in front of this one */
+    if (posix_memalign(&block, 64, 100) != 0) return 1;
+    free(block); free(__libc_calloc(3, 4)); free(aligned_alloc(128, 256));
+    puts(lucid_version ? lucid_version() : "not lucid");
+    return 0;
+}
+"""
+        counter = self.shared(SECOND_NAMES + r"""
+void *malloc(size_t n) { return __libc_malloc(n); }
+void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
+void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+void free(void *p) { __libc_free(p); }
+""", "counter.so")
+        archive = onetest.BUILD / "liblucid.a"
+        for flags, env in (((), self.preload(onetest.LIBRARY)), ((archive,), {}),
+                           ((), self.preload(counter, onetest.LIBRARY)),
+                           ((archive, "-static"), {})):
+            with self.subTest(flags=flags, env=env):
+                said = self.succeed(self.compile(program, *flags), env=env)
+                self.assertRegex(said, r"^\d+\.\d+\.\d+\n$")
+
     def test_deepbind_plugin(self):
         """A plugin that looks into its own scope first has the C library's malloc."""
         plugin = self.shared("#include <stdlib.h>\n#include <string.h>\n"
@@ -230,6 +267,24 @@ int main(int argc, char **argv) {
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stderr, r"^program\(\d+\) lucid: LUCID_OPTIONS: no option is called "
                                       r"'prge'; did you mean 'purge'\?\n$")
+
+    def test_options_before_the_c_library_begins(self):
+        """A program's .preinit_array runs before glibc knows its environment, and a static program
+        allocates before glibc knows its name."""
+        early = PROGRAM + ("static void *kept;\n"
+                           "static void before_all(void) { kept = malloc(10); }\n"
+                           "__attribute__((section(\".preinit_array\"), used))"
+                           " static void (*entry)(void) = before_all;\n")
+        archive = onetest.BUILD / "liblucid.a"
+        options = {"LUCID_OPTIONS": "prge=1"}
+        for flags, env in (((), self.preload(onetest.LIBRARY)), ((archive,), {}),
+                           ((archive, "-static"), {})):
+            with self.subTest(flags=flags):
+                program = self.compile(early, *flags)
+                done = self.run_command(program, "word", env={**options, **env})
+                self.assertEqual(done.returncode, 0)
+                self.assertRegex(done.stderr, r"^program\(\d+\) lucid: LUCID_OPTIONS: no option is "
+                                              r"called 'prge'; did you mean 'purge'\?\n$")
 
     def test_privileged_programs_ignore_options(self):
         """File capabilities make a program as privileged as set-user-ID does (AT_SECURE)."""
