@@ -194,8 +194,13 @@ static bool loose_to_free(unsigned lane, uint32_t age, uint32_t now) {
     return any;
 }
 
+// Asks for the time only where there is some: at the start of a program the call may be somebody
+// else's, who is not ready yet.
 static bool drain(uint32_t age) {
     bool any = false;
+    if (loose_units() == 0) {
+        return false;
+    }
     uint32_t now = (uint32_t)os_now_ms();
     for (unsigned lane = 0; lane < root_lanes(); lane++) {
         any |= loose_to_free(lane, age, now);
